@@ -1,0 +1,100 @@
+"""Names to objects: architectures, tasks and backends, built in or from entry points, imported when asked for.
+
+Entry points of other packages: ``recurbench.archs`` (an Arch), ``recurbench.tasks`` (a maker of a Task) and
+``recurbench.backends`` (a module that keeps the Backend contract).
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+from typing import Any, cast
+
+from suite.spec.archs import ARCHS
+from suite.spec.contract import IMPLEMENTATIONS, Arch, Backend, Task, Unsupported
+
+BACKENDS = ("reference", "pytorch", "tensorflow", "jax")
+
+
+class UnknownName(ValueError):
+    """A name that nothing answers to; the message suggests the nearest one that does."""
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> UnknownName:
+    """The one-line error for a name that is not among ``known``."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return UnknownName(f"{what} {name!r} is not known; {hint}known: {', '.join(known)}")
+
+
+def _plugins(group: str) -> dict[str, Any]:
+    return {point.name: point for point in entry_points(group=f"recurbench.{group}")}
+
+
+def archs() -> list[str]:
+    """Names of all architectures."""
+    return [*ARCHS, *_plugins("archs")]
+
+
+def arch(name: str) -> Arch:
+    """The architecture called ``name``."""
+    if name in ARCHS:
+        return ARCHS[name]
+    plugins = _plugins("archs")
+    if name not in plugins:
+        raise unknown("architecture", name, archs())
+    return cast(Arch, plugins[name].load())
+
+
+def tasks() -> list[str]:
+    """Names of all tasks."""
+    return [*importlib.import_module("tasks").TASKS, *_plugins("tasks")]
+
+
+def task(name: str, **options: Any) -> Task:
+    """The task called ``name`` with its options; a ValueError names an option it does not know."""
+    built_in = importlib.import_module("tasks").TASKS
+    plugins = _plugins("tasks")
+    if name not in built_in and name not in plugins:
+        raise unknown("task", name, tasks())
+    maker = built_in[name] if name in built_in else plugins[name].load()
+    return cast(Task, maker(**options))
+
+
+def backends() -> list[str]:
+    """Names of all backends, installed or not."""
+    return [*BACKENDS, *_plugins("backends")]
+
+
+def backend(name: str) -> Backend:
+    """The backend's module; its framework is not imported yet."""
+    if name in BACKENDS:
+        return cast(Backend, importlib.import_module(f"backends.{name}"))
+    plugins = _plugins("backends")
+    if name not in plugins:
+        raise unknown("backend", name, backends())
+    return cast(Backend, plugins[name].load())
+
+
+def installed(module: Backend) -> bool:
+    """Whether the framework that a backend needs can be imported."""
+    return importlib.util.find_spec(module.REQUIRES) is not None
+
+
+def implementation(module: Backend, arch_name: str, impl: str) -> str:
+    """The maker of (architecture, implementation) in a backend, or Unsupported with the reason it is missing."""
+    if impl not in IMPLEMENTATIONS:
+        raise unknown("implementation", impl, IMPLEMENTATIONS)
+    if not installed(module):
+        raise Unsupported(f"{module.REQUIRES} is not installed: pip install 'recurbench[{module.EXTRA}]'")
+    if (arch_name, impl) in module.TABLE:
+        return module.TABLE[arch_name, impl]
+    for gap in ((arch_name, impl), ("*", impl)):
+        if gap in module.GAPS:
+            raise Unsupported(module.GAPS[gap])
+    offered = ", ".join(f"{a}/{i}" for a, i in module.TABLE)
+    raise Unsupported(f"{module.NAME} has no {arch_name}/{impl}; it has {offered}")

@@ -1,0 +1,82 @@
+"""A Cell: everything that decides the numbers of one training run, and nothing else. Its key is its content.
+
+Two cells with the same key give the same numbers on the same machine, so a finished key is never run again.
+The key holds the specification's version and not the release's: a release does not void finished work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from suite.spec.contract import SPEC_VERSION, Optim, Precision, Sizes
+
+Options = tuple[tuple[str, str | int | float | bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One training run.
+
+    options     the task's own options as sorted pairs: (("time", 100),)
+    eval_every  score the validation split every so many steps; 0 = only after the last
+    flow_at     the steps at which the gradient flow ||dL/dh_t|| is recorded
+    seed        decides initialisation and the order of training data; never the task's world or its test split
+    """
+
+    task: str
+    arch: str
+    backend: str
+    impl: str = "scan"
+    options: Options = ()
+    sizes: Sizes = field(default_factory=Sizes)
+    optim: Optim = field(default_factory=Optim)
+    batch: int = 64
+    steps: int = 200
+    eval_every: int = 0
+    flow_at: tuple[int, ...] = ()
+    seed: int = 0
+    precision: Precision = "float32"
+    device: str = "cpu"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "steps", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"cell: {name} is {getattr(self, name)}; it must be at least 1")
+        if self.precision not in ("float32", "float64"):
+            raise ValueError(f"cell: precision is {self.precision!r}; it must be 'float32' or 'float64'")
+        if tuple(sorted(self.options)) != self.options:
+            raise ValueError(f"cell: options {self.options} must be sorted by name")
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits of the SHA-256 of the content."""
+        text = json.dumps({"spec": SPEC_VERSION, **self.as_json()}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def name(self) -> str:
+        """For people: "pytorch/gru/hmm_tag/s0", with the implementation where it is not scan."""
+        impl = "" if self.impl == "scan" else f"-{self.impl}"
+        options = "".join(f"-{k}{v}" for k, v in self.options)
+        return f"{self.backend}{impl}/{self.arch}/{self.task}{options}/s{self.seed}"
+
+    def as_json(self) -> dict[str, Any]:
+        """A plain dictionary that JSON can hold; `from_json` is its inverse."""
+        out = asdict(self)
+        out["options"] = dict(self.options)
+        out["flow_at"] = list(self.flow_at)
+        return out
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Cell:
+        """A cell from what `as_json` made. Unknown names raise TypeError."""
+        data = dict(data)
+        data["options"] = tuple(sorted(data.get("options", {}).items()))
+        data["flow_at"] = tuple(data.get("flow_at", ()))
+        data["sizes"] = Sizes(**data.get("sizes", {}))
+        data["optim"] = Optim(**data.get("optim", {}))
+        return cls(**data)

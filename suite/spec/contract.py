@@ -1,0 +1,288 @@
+"""The contract between suite, tasks and backends: plain data and the promises of each side. No framework.
+
+Letters: B batch, T source time, S target time, I input, H hidden, O output (classes or values).
+Masks are booleans, True = valid. Sequences are padded on the right: step t of row b is valid iff t < lengths[b].
+Parameters travel as ``Params``: canonical name -> float64 array, for example ``"layer0/U": (H, 3H)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPEC_VERSION = "1"  # changes whenever the meaning of a Cell changes: a new value voids every resume
+IMPLEMENTATIONS = ("stock", "scan", "scan-compiled")
+PAD, BOS, EOS, UNK = 0, 1, 2, 3  # one numbering for every vocabulary that needs them
+
+Array = NDArray[Any]
+Params = dict[str, Array]
+State = dict[str, Array]  # "layer0/h" -> (B, H)
+Precision = Literal["float32", "float64"]
+
+
+class Unsupported(Exception):
+    """This exact cell cannot run here; ``str(error)`` is the reason that is recorded and reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a task's arrays mean, and so which network reads them.
+
+    kind   "label"      an output at every step          outputs (B, T, O)
+           "final"      one output a sequence            outputs (B, O)
+           "translate"  encoder-decoder, teacher forced  outputs (B, S, O)
+    loss   "xent" (mean over scored targets, nats) or "mse" (mean over rows and values)
+    inputs    size of the input vocabulary, or number of real features where ``tokens`` is False
+    outputs   number of classes (for "translate": the target vocabulary), or of real values
+    longest_target   "translate" only: how many tokens greedy decoding may write
+    """
+
+    kind: Literal["label", "final", "translate"]
+    loss: Literal["xent", "mse"]
+    inputs: int
+    outputs: int
+    tokens: bool = True
+    longest_target: int = 0
+
+    def __post_init__(self) -> None:
+        if self.loss == "mse" and self.kind != "final":
+            raise ValueError(f"signature: loss 'mse' goes with kind 'final', not with {self.kind!r}")
+        if self.kind == "translate" and self.longest_target < 1:
+            raise ValueError("signature: kind 'translate' needs longest_target >= 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The network's free sizes. ``embed`` is the width of a token's embedding (unused for real features)."""
+
+    hidden: int = 128
+    layers: int = 1
+    bidirectional: bool = False
+    embed: int = 64
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "layers", "embed"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"sizes: {name} is {getattr(self, name)}; it must be at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Optim:
+    """The canonical optimiser, written out in ``suite.spec.optim``. ``clip`` is the largest global norm, 0 = off."""
+
+    name: Literal["sgd", "rmsprop", "adam", "adamw"] = "adam"
+    lr: float = 1e-3
+    clip: float = 1.0
+    momentum: float = 0.0
+    nesterov: bool = False
+    alpha: float = 0.9
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.name not in ("sgd", "rmsprop", "adam", "adamw"):
+            raise ValueError(f"optim: name is {self.name!r}; it must be sgd, rmsprop, adam or adamw")
+        if self.weight_decay and self.name != "adamw":
+            raise ValueError(f"optim: weight_decay belongs to adamw (decoupled), not to {self.name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One batch, NumPy on the host.
+
+    x        (B, T) int32 tokens, or (B, T, F) float64 features
+    lengths  (B,) int32, valid source steps, 1..T
+    y        "label" (B, T) int32; "translate" (B, S) int32; "final" (B,) int32 or (B, O) float64
+    scored   bool: which targets count in loss and score; (B, T), (B, S) or (B,)
+    y_in     "translate" only: (B, S) int32, what the decoder reads (bos, then y shifted by one)
+    y_lengths  "translate" only: (B,) int32, valid target steps with eos, 1..S
+    """
+
+    x: Array
+    lengths: Array
+    y: Array
+    scored: Array
+    y_in: Array | None = None
+    y_lengths: Array | None = None
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """(B, T): which source steps are real."""
+        return np.arange(self.x.shape[1]) < self.lengths[:, None]
+
+    @property
+    def count(self) -> int:
+        """How many targets the loss is the mean of."""
+        return max(1, int(self.scored.sum()))
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A known level of a task's headline metric: a floor (what knowing nothing buys) or a ceiling."""
+
+    kind: Literal["floor", "ceiling"]
+    value: float
+    what: str
+
+
+class Task(Protocol):
+    """One question. ``batch`` is pure: the same arguments give the same bytes."""
+
+    name: str
+    signature: Signature
+    metric: str  # the headline metric, a key of what `score` returns
+    better: Literal["higher", "lower"]
+
+    def batch(self, split: str, seed: int, step: int, size: int) -> Batch:
+        """Batch ``step`` of a split. "train" is endless and depends on ``seed``; "val" and "test" ignore it."""
+        ...
+
+    def batches(self, split: str, size: int) -> int:
+        """How many batches of ``size`` rows make up "val" or "test"; the last one is padded with unscored rows."""
+        ...
+
+    def score(self, predictions: Sequence[Array], batches: Sequence[Batch]) -> dict[str, float]:
+        """Metrics over batches. ``predictions``: outputs (logits or values), or decoded tokens for "translate".
+
+        The headline metric comes with its standard error over sequences, as ``f"{metric}_se"``.
+        """
+        ...
+
+    def bounds(self, bidirectional: bool) -> tuple[Bound, ...]:
+        """Floors and ceilings of the headline metric for a network that reads one or both ways."""
+        ...
+
+    def digest(self) -> str:
+        """SHA-256 of the evaluation splits and the first training batches (int32/float64, little endian)."""
+        ...
+
+
+Step = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Arch:
+    """One recurrent cell: its equations in float64 NumPy.
+
+    gates     the blocks of W's columns, in order, for example ("r", "z", "n")
+    state     the names of what is carried, the output first: ("h",) or ("h", "c")
+    shapes    (I, H) -> parameter name -> shape
+    step      (p, x (B, I), state) -> (state', tape)
+    step_vjp  (p, tape, dstate') -> (dx, dstate, dp)
+    bias      what each gate's block of ``b`` starts at
+    """
+
+    name: str
+    source: str
+    gates: tuple[str, ...]
+    state: tuple[str, ...]
+    shapes: Callable[[int, int], dict[str, tuple[int, ...]]]
+    step: Step
+    step_vjp: Step
+    bias: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Net:
+    """A network: which cell, reading what, how large. Parameters and equations are in ``suite.spec.network``."""
+
+    arch: Arch
+    signature: Signature
+    sizes: Sizes
+
+    def __post_init__(self) -> None:
+        if self.signature.kind == "translate" and self.sizes.bidirectional:
+            raise Unsupported(
+                "translate/bidirectional: a decoder starts from one final state per layer; "
+                "set bidirectional = false (a bridge over both directions comes with attention)"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything training needs to go on, in any backend: step, parameters and the optimiser's slots."""
+
+    step: int
+    params: Params
+    slots: dict[str, Params] = field(default_factory=dict)  # "m", "v": the same names and shapes as params
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What one update reports: loss (nats or squared units), global norm before clipping, norm per parameter."""
+
+    loss: float
+    grad_norm: float
+    param_norms: dict[str, float]
+
+
+class Model(Protocol):
+    """One network, built on its device. Everything that enters or leaves it is canonical NumPy."""
+
+    def put(self, batch: Batch) -> Any:
+        """Host to device; outside the clock."""
+        ...
+
+    def step(self, handle: Any, lr: float) -> Any:
+        """One update; may return before it has run."""
+        ...
+
+    def wait(self, pending: Any) -> StepResult:
+        """Block until that update is done; one transfer from the device."""
+        ...
+
+    def grads(self, handle: Any) -> tuple[float, Params]:
+        """Loss and gradients in canonical layout, no update."""
+        ...
+
+    def outputs(self, handle: Any, state: State | None = None) -> tuple[Array, State]:
+        """Logits or values, zero at pads' hidden output, and the final state; ``state`` continues an earlier call."""
+        ...
+
+    def decode(self, handle: Any) -> Array:
+        """Greedy decoding, "translate" only: (B, longest_target) int32; what follows eos is pad."""
+        ...
+
+    def flow(self, handle: Any) -> dict[str, Array]:
+        """||dL/ds_t|| over valid rows for each carried state: "layer0/h" -> (T,). Raises Unsupported if hidden."""
+        ...
+
+    def snapshot(self) -> Snapshot:
+        """A canonical float64 copy of step, parameters and slots."""
+        ...
+
+    def load(self, snapshot: Snapshot) -> None:
+        """Continue from ``snapshot``."""
+        ...
+
+    def ran(self) -> str:
+        """What really executes, for example "torch.nn.GRU, oneDNN off, eager"."""
+        ...
+
+
+class Backend(Protocol):
+    """A module: what one framework offers. Importing it must not import the framework."""
+
+    NAME: str
+    REQUIRES: str  # the distribution it needs: "torch"
+    EXTRA: str  # the extra that installs it: "torch"
+    TABLE: Mapping[tuple[str, str], str]  # (architecture, implementation) -> "module:function" that makes the layer
+    GAPS: Mapping[tuple[str, str], str]  # (architecture, implementation) -> why not; "*" stands for any
+
+    def setup(self, precision: Precision, device: str, threads: int) -> None:
+        """Process-wide switches (threads, x64, TF32 off); called once, before anything else of this backend."""
+        ...
+
+    def build(self, net: Net, impl: str, optim: Optim, snapshot: Snapshot, precision: Precision, device: str) -> Model:
+        """The model, or Unsupported with its reason."""
+        ...
+
+    def versions(self) -> dict[str, str]:
+        """Name -> version of everything that decides the numbers."""
+        ...

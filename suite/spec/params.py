@@ -1,0 +1,122 @@
+"""Canonical parameters of a network: names, shapes, initial values, digest.
+
+    emb/E (V, D)                        "label" and "final" nets that read tokens
+    layer{k}/W ...                      one direction;     layer{k}/fwd/W, layer{k}/bwd/W: both
+    src_emb/E  enc/layer{k}/...         "translate": source embedding and encoder
+    tgt_emb/E  dec/layer{k}/...         "translate": target embedding and decoder
+    head/V (F, O)  head/d (O)           the linear read-out
+
+Initial values (float64; cast once to the compute dtype):
+
+    W, U            uniform on +-1/sqrt(H)
+    b, c            0, but for what the architecture says of b (LSTM: forget gate 1)
+    E               normal, variance 1/D
+    V               uniform on +-sqrt(6 / (fan_in + fan_out))       d  0
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from suite.spec.contract import SPEC_VERSION, Array, Net, Params
+from suite.spec.random import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """One scan of one layer: where its parameters are, how wide its input is, which way it runs."""
+
+    prefix: str  # "layer0/", "enc/layer1/", "layer0/bwd/"
+    inputs: int
+    reverse: bool
+
+
+Stack = list[list[Direction]]  # layers, each of one or two directions
+
+
+def stack(net: Net, prefix: str = "") -> Stack:
+    """The recurrent layers below ``prefix`` ("" or "enc/" or "dec/"), first layer first."""
+    sizes, width = net.sizes, net.sizes.embed
+    if not net.signature.tokens and prefix != "dec/":
+        width = net.signature.inputs
+    layers: Stack = []
+    for k in range(sizes.layers):
+        names = [("fwd/", False), ("bwd/", True)] if sizes.bidirectional else [("", False)]
+        layers.append([Direction(f"{prefix}layer{k}/{name}", width, reverse) for name, reverse in names])
+        width = sizes.hidden * len(names)
+    return layers
+
+
+def stacks(net: Net) -> dict[str, Stack]:
+    """Every stack of the network by its prefix: {"": ...} or {"enc/": ..., "dec/": ...}."""
+    prefixes = ("enc/", "dec/") if net.signature.kind == "translate" else ("",)
+    return {prefix: stack(net, prefix) for prefix in prefixes}
+
+
+def directions(net: Net) -> Iterator[Direction]:
+    """Every scan of the network, in canonical order."""
+    for layers in stacks(net).values():
+        for layer in layers:
+            yield from layer
+
+
+def shapes(net: Net) -> dict[str, tuple[int, ...]]:
+    """Canonical name -> shape, in canonical order."""
+    sig, sizes = net.signature, net.sizes
+    out: dict[str, tuple[int, ...]] = {}
+    if sig.tokens:
+        out["src_emb/E" if sig.kind == "translate" else "emb/E"] = (sig.inputs, sizes.embed)
+    if sig.kind == "translate":
+        out["tgt_emb/E"] = (sig.outputs, sizes.embed)
+    for d in directions(net):
+        out |= {d.prefix + name: shape for name, shape in net.arch.shapes(d.inputs, sizes.hidden).items()}
+    features = sizes.hidden * (2 if sizes.bidirectional else 1)
+    return out | {"head/V": (features, sig.outputs), "head/d": (sig.outputs,)}
+
+
+def state_shapes(net: Net, rows: int) -> dict[str, tuple[int, int]]:
+    """Names and shapes of the carried state for ``rows`` sequences: "layer0/h" -> (rows, H)."""
+    return {d.prefix + s: (rows, net.sizes.hidden) for d in directions(net) for s in net.arch.state}
+
+
+def init(net: Net, seed: int) -> Params:
+    """Initial parameters: one random stream per name, so no parameter depends on another's presence."""
+    return {name: _initial(net, seed, name, shape) for name, shape in shapes(net).items()}
+
+
+def _initial(net: Net, seed: int, name: str, shape: tuple[int, ...]) -> Array:
+    last, hidden = name.rsplit("/", 1)[-1], net.sizes.hidden
+    stream = Stream(f"{SPEC_VERSION}/{seed}/{name}")
+    if last in ("W", "U"):
+        return stream.uniform(shape, -(hidden**-0.5), hidden**-0.5)
+    if last == "E":
+        return stream.normal(shape) * shape[1] ** -0.5
+    if last == "V":
+        limit = (6.0 / sum(shape)) ** 0.5
+        return stream.uniform(shape, -limit, limit)
+    if last == "b":
+        return np.repeat(np.array(net.arch.bias), hidden)
+    return np.zeros(shape)
+
+
+def of(params: Params, prefix: str) -> Params:
+    """The parameters below ``prefix``, with the prefix taken off: of(p, "layer0/") -> {"W": ..., "U": ...}."""
+    return {name.removeprefix(prefix): p for name, p in params.items() if name.startswith(prefix)}
+
+
+def count(params: Params) -> int:
+    """How many numbers are trained."""
+    return sum(int(p.size) for p in params.values())
+
+
+def digest(params: Params) -> str:
+    """SHA-256 over names, shapes and little-endian float64 bytes, in sorted order of names."""
+    sha = hashlib.sha256()
+    for name in sorted(params):
+        value = np.ascontiguousarray(params[name], dtype="<f8")
+        sha.update(f"{name}{value.shape}".encode() + value.tobytes())
+    return sha.hexdigest()
