@@ -25,7 +25,7 @@ class Stream:
     """The random stream called ``name``; each call consumes words from it, in order.
 
     >>> Stream("1/0/layer0/W").uniform(2).round(6).tolist()
-    [0.371206, 0.107204]
+    [0.5227, 0.636017]
     """
 
     def __init__(self, name: str) -> None:

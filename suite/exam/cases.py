@@ -1,0 +1,104 @@
+"""The networks and batches of the exam: small, asymmetric, with every length from 1 to full.
+
+Weights are the canonical initial values moved by random amounts, so that no bias is zero and no two gates are alike:
+zero or symmetric parameters hide swapped gates and missing biases.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from suite.spec import params
+from suite.spec.contract import Arch, Batch, Net, Optim, Params, Signature, Sizes
+from suite.spec.random import Stream
+
+ADAM = Optim("adam", lr=2e-2, clip=0.05)  # clip binds from the first step
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One network of the exam, its optimiser (each rule is in one case) and the shape of its batches."""
+
+    name: str
+    signature: Signature
+    sizes: Sizes
+    optim: Optim
+    rows: int
+    steps: int
+
+    def net(self, arch: Arch) -> Net:
+        """The case's network around a cell."""
+        return Net(arch, self.signature, self.sizes)
+
+    def params(self, arch: Arch) -> Params:
+        """Random asymmetric parameters with non-zero biases."""
+        net = self.net(arch)
+        moved = Stream(f"exam/{self.name}/{arch.name}")
+        return {name: p + moved.uniform(p.shape, -0.3, 0.3) for name, p in params.init(net, 0).items()}
+
+    def batch(self, index: int = 0, full: bool = False) -> Batch:
+        """Batch ``index``: lengths 1, T and random ones between (all T where ``full``)."""
+        return make_batch(self.signature, self.rows, self.steps, Stream(f"exam/{self.name}/{index}"), full)
+
+
+LABEL = Case("label", Signature("label", "xent", 11, 7), Sizes(hidden=6, embed=5), ADAM, rows=5, steps=7)
+CASES = (
+    LABEL,
+    Case(
+        "deep",
+        Signature("final", "mse", 3, 2, tokens=False),
+        Sizes(hidden=4, layers=2, bidirectional=True),
+        Optim("adamw", lr=2e-2, clip=0.0, weight_decay=0.1),
+        rows=4,
+        steps=6,
+    ),
+    Case(
+        "translate",
+        Signature("translate", "xent", 9, 8, longest_target=6),
+        Sizes(hidden=5, layers=2, embed=4),
+        Optim("rmsprop", lr=1e-2, clip=1.0),
+        rows=4,
+        steps=6,
+    ),
+    Case(
+        "one",  # B = T = H = 1
+        Signature("label", "xent", 3, 2),
+        Sizes(hidden=1, embed=1),
+        Optim("sgd", lr=0.5, clip=0.05, momentum=0.9, nesterov=True),
+        rows=1,
+        steps=1,
+    ),
+    Case(
+        "both-ways",
+        LABEL.signature,
+        Sizes(hidden=5, bidirectional=True, embed=4),
+        Optim("sgd", lr=0.1, clip=1.0),
+        rows=5,
+        steps=7,
+    ),
+)
+
+
+def make_batch(sig: Signature, rows: int, steps: int, s: Stream, full: bool = False) -> Batch:
+    """A random batch of a signature; lengths cover 1 and ``steps``, and some valid targets are not scored."""
+    lengths = np.full(rows, steps, np.int32) if full else _lengths(rows, steps, s)
+    x = s.integers(sig.inputs, (rows, steps)).astype(np.int32) if sig.tokens else s.normal((rows, steps, sig.inputs))
+    if sig.kind == "final":
+        y = s.normal((rows, sig.outputs)) if sig.loss == "mse" else s.integers(sig.outputs, rows).astype(np.int32)
+        return Batch(x, lengths, y, np.arange(rows) != 1)
+    if sig.kind == "label":
+        scored = (np.arange(steps) < lengths[:, None]) & (s.uniform((rows, steps)) < 0.8)
+        scored[0, 0] = True
+        return Batch(x, lengths, s.integers(sig.outputs, (rows, steps)).astype(np.int32), scored)
+    y_lengths = _lengths(rows, sig.longest_target, s)[::-1].copy()
+    y = s.integers(sig.outputs, (rows, sig.longest_target)).astype(np.int32)
+    y_in = s.integers(sig.outputs, y.shape).astype(np.int32)
+    return Batch(x, lengths, y, np.arange(y.shape[1]) < y_lengths[:, None], y_in, y_lengths)
+
+
+def _lengths(rows: int, steps: int, s: Stream) -> np.ndarray:
+    lengths = s.integers(steps, rows) + 1
+    lengths[0], lengths[-1] = steps, 1 if rows > 1 else steps
+    return lengths.astype(np.int32)

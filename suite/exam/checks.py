@@ -1,0 +1,185 @@
+"""The exam of one model maker: each function compares it with the oracle and yields a `Check` a comparison.
+
+A maker builds a Model from (net, optim, snapshot); the exam knows no framework. Every property is seen to fail by a
+planted fault in ``tests/test_exam_faults.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from suite.exam.cases import CASES, LABEL, Case
+from suite.exam.compare import LIMITS, Check, gradient_floor, l2_error, rel_error, worst
+from suite.exam.diagnose import diagnose
+from suite.spec import network, optim
+from suite.spec.contract import Arch, Model, Net, Optim, Params, Snapshot, Unsupported
+
+Maker = Callable[[Net, Optim, Snapshot], Model]
+FEW, MANY = 10, 100  # updates compared by their parameters, and by their losses
+
+
+def examine(make: Maker, arch: Arch, precision: str, cases: Sequence[Case] = CASES) -> Generator[Check, None, Model]:
+    """Every check of one (architecture, implementation) in one precision; returns the model of the case LABEL."""
+    models = {case.name: make(case.net(arch), case.optim, Snapshot(0, case.params(arch))) for case in cases}
+    for case in cases:
+        yield from check_case(models[case.name], arch, precision, case)
+    model = models[LABEL.name]
+    yield from check_layout(model, arch, precision)
+    yield from check_properties(model, arch, precision)
+    yield from check_streaming(model, arch, precision)
+    yield from check_trajectory(model, arch, precision)
+    return model
+
+
+def check_case(model: Model, arch: Arch, precision: str, case: Case) -> Iterator[Check]:
+    """Outputs, states, loss, every gradient, norms, flow, decoding, and parameters after updates."""
+    limits, net, p, batch = LIMITS[precision], case.net(arch), case.params(arch), case.batch()
+    handle = model.put(batch)
+    outputs, state = model.outputs(handle)
+    want_outputs, want_state, _ = network.forward(net, p, batch)
+    error = rel_error(outputs, want_outputs)
+    reason = "" if error <= limits["outputs"] else diagnose(net, p, batch, outputs)
+    yield Check(f"{case.name}/outputs", error, limits["outputs"], reason=reason)
+    yield worst(f"{case.name}/final state", state, want_state, limits["outputs"])
+    want = network.gradients(net, p, batch)
+    loss, grads = model.grads(handle)
+    floor = gradient_floor(want.params)
+    yield Check(f"{case.name}/loss", rel_error(loss, want.loss), limits["loss"])
+    yield worst(f"{case.name}/gradients", grads, want.params, limits["gradients"], floor)
+    yield from _check_flow(model, handle, want.flow, f"{case.name}/gradient flow", limits["gradients"])
+    if net.signature.kind == "translate":
+        wrong = np.sum(model.decode(handle) != network.decode(net, p, batch))
+        yield Check(f"{case.name}/greedy decoding", float(wrong), 0.0, reason="tokens that differ" if wrong else "")
+    yield from _check_updates(model, net, p, precision, case)
+
+
+def _check_flow(model: Model, handle: object, want: Params, name: str, limit: float) -> Iterator[Check]:
+    try:
+        got = model.flow(handle)
+    except Unsupported:  # a layer may hide its inner states; it then has no flow to report
+        return
+    yield worst(name, got, want, limit, gradient_floor(want))
+
+
+def _check_updates(model: Model, net: Net, p: Params, precision: str, case: Case) -> Iterator[Check]:
+    limits = LIMITS[precision]
+    slots = optim.init_slots(case.optim, p)
+    for t in range(1, FEW + 1):
+        batch = case.batch(t)
+        want = network.gradients(net, p, batch)
+        lr = case.optim.lr / t  # a changing rate tells momentum conventions apart
+        result = model.wait(model.step(model.put(batch), lr))
+        p, slots, norm = optim.update(case.optim, lr, t, p, want.params, slots)
+        if t == 1:
+            norms = {name: np.asarray(np.linalg.norm(g.ravel())) for name, g in want.params.items()}
+            got = {name: np.asarray(value) for name, value in result.param_norms.items()}
+            yield Check(f"{case.name}/gradient norm", rel_error(result.grad_norm, norm), limits["gradients"])
+            yield worst(f"{case.name}/norm per parameter", got, norms, limits["gradients"], gradient_floor(norms))
+            yield worst(f"{case.name}/1 {case.optim.name} update", model.snapshot().params, p, limits["step"])
+    name = f"{case.name}/{FEW} {case.optim.name} updates"
+    yield Check(name, l2_error(model.snapshot().params, p), limits["steps"])
+    for slot, values in model.snapshot().slots.items():
+        yield worst(f"{name}, slot {slot}", values, slots[slot], limits["gradients"], gradient_floor(slots[slot]))
+
+
+def check_layout(model: Model, arch: Arch, precision: str) -> Iterator[Check]:
+    """What goes in comes out, bit for bit after the cast to the compute dtype, and a model forgets what it had."""
+    p = LABEL.params(arch)
+    slots = {slot: {n: np.abs(v) * 0.1 + k for n, v in p.items()} for k, slot in enumerate(optim.SLOTS["adam"])}
+    model.load(Snapshot(3, p, slots))
+    got = model.snapshot()
+    cast = {name: value.astype(precision).astype(np.float64) for name, value in p.items()}
+    yield worst("layout/round trip of parameters", got.params, cast, 0.0)
+    for slot, values in slots.items():
+        kept = {name: value.astype(precision).astype(np.float64) for name, value in values.items()}
+        yield worst(f"layout/round trip of slot {slot}", got.slots[slot], kept, 0.0)
+    yield Check("layout/step count", abs(got.step - 3), 0.0)
+    model.load(Snapshot(0, p))
+
+
+def check_properties(model: Model, arch: Arch, precision: str) -> Iterator[Check]:
+    """Pads and unscored targets change nothing, rows are independent, and the future does not move the past."""
+    limits, p, b = LIMITS[precision], LABEL.params(arch), LABEL.batch()
+    model.load(Snapshot(0, p))
+    outputs, _ = model.outputs(model.put(b))
+    loss, grads = model.grads(model.put(b))
+    floor = gradient_floor(grads)
+
+    other = replace(
+        b,
+        x=np.where(b.valid, b.x, (b.x + 1) % LABEL.signature.inputs).astype(np.int32),
+        y=np.where(b.scored, b.y, (b.y + 1) % LABEL.signature.outputs).astype(np.int32),
+    )
+    got, _ = model.outputs(model.put(other))
+    got_loss, got_grads = model.grads(model.put(other))
+    yield Check("pads/outputs", rel_error(got, outputs), limits["outputs"])
+    yield Check("pads/loss", rel_error(got_loss, loss), limits["loss"])
+    yield worst("pads/gradients", got_grads, grads, limits["gradients"], floor)
+
+    order = np.roll(np.arange(LABEL.rows), 2)
+    shuffled = replace(b, x=b.x[order], lengths=b.lengths[order], y=b.y[order], scored=b.scored[order])
+    got, _ = model.outputs(model.put(shuffled))
+    _, got_grads = model.grads(model.put(shuffled))
+    yield Check("row order/outputs", rel_error(got, outputs[order]), limits["outputs"])
+    yield worst("row order/gradients", got_grads, grads, limits["gradients"], floor)
+
+    half = LABEL.steps // 2
+    future = b.x.copy()
+    future[:, half:] = (future[:, half:] + 1) % LABEL.signature.inputs
+    got, _ = model.outputs(model.put(replace(b, x=future)))
+    yield Check("causality/outputs", rel_error(got[:, :half], outputs[:, :half]), limits["outputs"])
+
+
+def check_streaming(model: Model, arch: Arch, precision: str) -> Iterator[Check]:
+    """State carried from call to call equals one long call of the oracle."""
+    limit, p, net = LIMITS[precision]["outputs"], LABEL.params(arch), LABEL.net(arch)
+    model.load(Snapshot(0, p))
+    first, second = LABEL.batch(0, full=True), LABEL.batch(1, full=True)
+    both = replace(
+        first,
+        x=np.concatenate([first.x, second.x], axis=1),
+        y=np.concatenate([first.y, second.y], axis=1),
+        scored=np.concatenate([first.scored, second.scored], axis=1),
+        lengths=first.lengths + second.lengths,
+    )
+    want, want_state, _ = network.forward(net, p, both)
+    head, state = model.outputs(model.put(first))
+    tail, last = model.outputs(model.put(second), state)
+    yield Check("streaming/outputs", rel_error(np.concatenate([head, tail], axis=1), want), limit)
+    yield worst("streaming/final state", last, want_state, limit)
+
+
+def check_trajectory(model: Model, arch: Arch, precision: str) -> Iterator[Check]:
+    """The losses of 100 updates against the oracle's, and the same 20 updates twice, bit for bit."""
+    net, p = LABEL.net(arch), LABEL.params(arch)
+    want, _ = trajectory(net, Snapshot(0, p), MANY)
+    model.load(Snapshot(0, p))
+    got = run(model, 0, MANY)
+    error = max(rel_error(g, w) for g, w in zip(got, want, strict=True)) if np.isfinite(got).all() else np.nan
+    yield Check(f"trajectory/losses of {MANY} updates", float(error), LIMITS[precision]["trajectory"])
+    model.load(Snapshot(0, p))
+    again = run(model, 0, 20)
+    different = sum(a != b for a, b in zip(again, got[:20], strict=True))
+    reason = f"{different} losses differ" if different else ""
+    yield Check("repeatable/losses of 20 updates", float(different), 0.0, reason=reason)
+
+
+def run(model: Model, first: int, count: int) -> list[float]:
+    """``count`` updates on LABEL's batches from number ``first`` -> their losses."""
+    return [
+        model.wait(model.step(model.put(LABEL.batch(t)), LABEL.optim.lr)).loss for t in range(first, first + count)
+    ]
+
+
+def trajectory(net: Net, start: Snapshot, count: int) -> tuple[list[float], Snapshot]:
+    """The oracle's losses over ``count`` updates from a snapshot, and where it arrives."""
+    p, slots = start.params, start.slots or optim.init_slots(LABEL.optim, start.params)
+    losses = []
+    for t in range(start.step, start.step + count):
+        g = network.gradients(net, p, LABEL.batch(t))
+        p, slots, _ = optim.update(LABEL.optim, LABEL.optim.lr, t + 1, p, g.params, slots)
+        losses.append(g.loss)
+    return losses, Snapshot(start.step + count, p, slots)

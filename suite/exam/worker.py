@@ -1,0 +1,92 @@
+"""One process of the exam: one backend in one precision, all the cells asked for.
+
+Reads a job (one JSON line) from standard input, writes one JSON row a line to standard output. After the checks it
+waits for a second line that says that every worker's snapshots are written, and then runs the cross-resume checks.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from suite import registry
+from suite.exam.cases import CASES, LABEL
+from suite.exam.checks import Maker, examine
+from suite.exam.compare import Check
+from suite.exam.resume import export, partners, resume
+from suite.protocol import private_stdout
+from suite.spec.contract import Arch, Model, Net, Optim, Snapshot, Unsupported
+
+SLOW = {("pytorch", "scan-compiled")}  # torch.compile takes 13 s and more for every shape: one shape, on request
+
+
+def main() -> int:
+    """Run the job on standard input."""
+    out = private_stdout()
+    job = json.loads(sys.stdin.readline())
+    backend, precision, folder = job["backend"], job["precision"], Path(job["folder"])
+
+    def emit(arch: str, impl: str, rows: Iterable[Check]) -> None:
+        for check in rows:
+            row = {"backend": backend, "arch": arch, "impl": impl, "precision": precision} | check.as_json()
+            print(json.dumps(row, allow_nan=False), file=out, flush=True)
+
+    models: dict[tuple[str, str], Model] = {}
+    module = registry.backend(backend)
+    for name, impl in job["cells"]:
+        arch = registry.arch(name)
+        try:
+            registry.implementation(module, name, impl)
+            make = _maker(backend, impl, precision, job["device"])
+            if (backend, impl) in SLOW and not job["slow"]:
+                raise Unsupported("left out: every shape takes long to compile; add --slow")
+            cases = (LABEL,) if (backend, impl) in SLOW else CASES
+            models[name, impl] = _collect(examine(make, arch, precision, cases), lambda c: emit(name, impl, [c]))
+        except Unsupported as reason:
+            emit(name, impl, [Check("unsupported", 0.0, 0.0, reason=str(reason))])
+            continue
+        emit(name, impl, export(models[name, impl], arch, precision, folder / _file(backend, name, impl, precision)))
+    print(json.dumps({"phase": "checked"}), file=out, flush=True)
+    if not sys.stdin.readline():
+        return 0
+    for (name, impl), model in models.items():
+        for b, i in partners(backend, impl, _exported(folder, name, precision)):
+            path = folder / _file(b, name, i, precision)
+            emit(name, impl, resume(model, registry.arch(name), precision, path, f"{b}/{i}"))
+    print(json.dumps({"phase": "resumed"}), file=out, flush=True)
+    return 0
+
+
+def _maker(backend: str, impl: str, precision: Any, device: str) -> Maker:
+    module = registry.backend(backend)
+    module.setup(precision, device, 1)
+
+    def make(net: Net, optim: Optim, snapshot: Snapshot) -> Model:
+        return module.build(net, impl, optim, snapshot, precision, device)
+
+    return make
+
+
+def _collect(checks: Any, emit: Any) -> Model:
+    """Emit every check as it comes; the model that the generator returns."""
+    while True:
+        try:
+            emit(next(checks))
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+def _file(backend: str, arch: str, impl: str, precision: str) -> str:
+    return f"{precision}.{arch}.{backend}.{impl}.safetensors"
+
+
+def _exported(folder: Path, arch: str, precision: str) -> list[tuple[str, str]]:
+    names = sorted(path.name.split(".") for path in folder.glob(f"{precision}.{arch}.*.safetensors"))
+    return [(backend, impl) for _, _, backend, impl, _ in names]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
