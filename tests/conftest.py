@@ -1,0 +1,41 @@
+"""What every test may rely on: browser tests are skipped with a reason, real data are found, frameworks stay apart."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+APART = ("torch", "tensorflow")  # in one process their OpenMP and protobuf runtimes can crash each other
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+    if missing:
+        skip = pytest.mark.skip(
+            reason=f"{' and '.join(missing)} not installed: apt-get install chromium chromium-driver"
+        )
+        for item in items:
+            if item.get_closest_marker("browser"):
+                item.add_marker(skip)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    together = [name for name in APART if name in sys.modules]
+    assert len(together) < 2, f"{' and '.join(together)} are in one process; run one of them in a subprocess"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets that RECURBENCH_DATA names; without it the test is skipped."""
+    folder = os.environ.get("RECURBENCH_DATA")
+    if not folder:
+        pytest.skip("RECURBENCH_DATA is not set: no copies of the real data sets on this machine")
+    return Path(folder)
