@@ -1,0 +1,78 @@
+"""TensorFlow: Keras' own recurrent layers, and the specification's scan in TensorFlow operations, plain and by XLA."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING
+
+from suite.spec.archs import ARCHS
+from suite.spec.contract import Model, Net, Optim, Precision, Snapshot, Unsupported
+
+if TYPE_CHECKING:
+    from backends.tensorflow.trainer import Trainer
+
+NAME = "tensorflow"
+REQUIRES = "tensorflow"
+EXTRA = "tf"
+TABLE = {
+    **{(arch, "stock"): f"backends.tensorflow.stock:{arch}" for arch in ARCHS},
+    **{(arch, "scan"): "backends.tensorflow.scan:make" for arch in ARCHS},
+    **{(arch, "scan-compiled"): "backends.tensorflow.scan:make_compiled" for arch in ARCHS},
+}
+GAPS: dict[tuple[str, str], str] = {}
+
+
+def setup(precision: Precision, device: str, threads: int) -> None:
+    """Threads, device, no TF32, Keras' default dtype; a GPU's ops are made deterministic, a CPU's are so already.
+
+    Precision may change later in the process; device and threads may not (RuntimeError). Unsupported: no such device.
+    """
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import keras
+    import tensorflow as tf
+
+    if keras.config.backend() != "tensorflow":
+        raise RuntimeError(f"keras runs on {keras.config.backend()} in this process; start a new one for tensorflow")
+    gpus = tf.config.list_physical_devices("GPU")
+    if device not in ("cpu", "cuda"):
+        raise Unsupported(f"tensorflow runs on 'cpu' or 'cuda' here, not on {device!r}")
+    if device == "cuda" and not gpus:
+        raise Unsupported("tensorflow sees no CUDA device on this machine; set device = 'cpu'")
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+        tf.config.set_visible_devices(gpus if device == "cuda" else [], "GPU")
+    except RuntimeError as error:
+        got = f"threads={threads}, device={device!r}"
+        raise RuntimeError(
+            f"tensorflow fixes threads and device at its first op; start a new process for {got}"
+        ) from error
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    if device == "cuda":
+        tf.config.experimental.enable_op_determinism()
+    keras.config.set_floatx(precision)
+
+
+def build(net: Net, impl: str, optim: Optim, snapshot: Snapshot, precision: Precision, device: str) -> Model:
+    """The model, or Unsupported with its reason. RuntimeError if `setup` was for another device."""
+    import tensorflow as tf
+
+    if (net.arch.name, impl) not in TABLE:
+        raise Unsupported(f"tensorflow has no {net.arch.name}/{impl}; it has {', '.join('/'.join(k) for k in TABLE)}")
+    ready = "cuda" if tf.config.list_logical_devices("GPU") else "cpu"
+    if device != ready:
+        raise RuntimeError(f"tensorflow was set up for {ready!r} and not for {device!r}; start a new process")
+    module, function = TABLE[net.arch.name, impl].split(":")
+    make = getattr(importlib.import_module(module), function)
+    trainer: type[Trainer] = importlib.import_module("backends.tensorflow.trainer").Trainer
+    return trainer(net, make, optim, snapshot, precision, device)
+
+
+def versions() -> dict[str, str]:
+    """What decides the numbers."""
+    import keras
+    import tensorflow as tf
+
+    return {"tensorflow": tf.__version__, "keras": keras.__version__}
