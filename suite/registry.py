@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.metadata import entry_points
 from typing import Any, cast
 
@@ -57,12 +57,16 @@ def tasks() -> list[str]:
 
 def task(name: str, **options: Any) -> Task:
     """The task called ``name`` with its options; a ValueError names an option it does not know."""
+    return task_maker(name)(**options)
+
+
+def task_maker(name: str) -> Callable[..., Task]:
+    """What makes the task called ``name`` from its options; its docstring says what the task is."""
     built_in = importlib.import_module("tasks").TASKS
     plugins = _plugins("tasks")
     if name not in built_in and name not in plugins:
         raise unknown("task", name, tasks())
-    maker = built_in[name] if name in built_in else plugins[name].load()
-    return cast(Task, maker(**options))
+    return cast("Callable[..., Task]", built_in[name] if name in built_in else plugins[name].load())
 
 
 def backends() -> list[str]:

@@ -25,6 +25,7 @@ def _maker(task: Callable[..., Task], name: str) -> Callable[..., Task]:
                 raise ValueError(f"{name} has no option {option!r}; it has {', '.join(known)}")
         return task(**options)
 
+    make.__doc__ = inspect.getmodule(task).__doc__  # `list tasks` prints its first line
     return make
 
 

@@ -1,0 +1,248 @@
+"""The command line: a thin shell over `suite.api`, `suite.exam`, `suite.report` and the MLflow sink.
+
+Exit codes: 0 all well; 1 something that ran is not (a cell diverged or crashed, a check failed); 2 the command or one
+of its names is wrong, said in one line; 130 interrupted. Only the commands that need MLflow import it; frameworks are
+imported in worker processes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from suite import __version__, api, facts, listing, registry
+from suite.executors.local import Local
+from suite.progress import Progress
+from suite.run import TIMEOUT_S, one
+from suite.spec.cell import Cell
+
+
+class Suite(click.Group):
+    """A group that answers a wrong name with the nearest right one, and any refusal with one line."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """The command called ``args[0]``."""
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            raise registry.unknown("command", args[0], self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run; ValueError is what plans, names, options, data and records refuse with."""
+        try:
+            return super().invoke(ctx)
+        except ValueError as error:
+            click.echo(f"recurbench: {error}", err=True)
+            ctx.exit(2)
+
+
+def _examples(*lines: str) -> str:
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _several(name: str, what: str) -> Any:
+    return click.option(f"--{name}", f"{name}s", multiple=True, metavar="NAME", help=f"{what}; may be repeated.")
+
+
+RESULTS = click.option(
+    "--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True, help="Where records are."
+)
+URI = click.option(
+    "--tracking-uri", metavar="URI", help="MLflow server or store; default <results>/mlflow.db; 'none' switches it off."
+)
+TIMEOUT = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=TIMEOUT_S,
+    show_default=True,
+    help="Seconds a cell.",
+)
+
+
+@click.group(
+    cls=Suite,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_examples(
+        "python -m suite run quick", "python -m suite list backends", "python -m suite check --backend jax"
+    ),
+)
+@click.version_option(__version__, prog_name="recurbench")
+def main() -> None:
+    """Recurrent networks in PyTorch, TensorFlow and JAX: proven equal, then timed."""
+
+
+@main.command(
+    epilog=_examples(
+        "python -m suite run",
+        "python -m suite run learn --backend jax --arch gru --seeds 5",
+        "python -m suite run my/plan.toml --resume --tracking-uri none",
+        "python -m suite run quick --backend reference --precision float64 --steps 20",
+    )
+)
+@click.argument("plan", default="quick")
+@_several("backend", "Only this backend, or this one instead")
+@_several("arch", "Only this architecture, or this one instead")
+@_several("task", "Only this task")
+@_several("impl", "Only this implementation, or this one instead")
+@click.option("--seeds", type=click.IntRange(min=1), help="Run seeds 0..N-1.")
+@click.option("--steps", type=click.IntRange(min=1), help="Updates a cell, instead of the plan's.")
+@click.option("--precision", type=click.Choice(["float32", "float64"]), help="Instead of the plan's.")
+@click.option("--resume", is_flag=True, help="Keep the records that are there; run what is missing.")
+@click.option("--isolate", is_flag=True, help="A fresh process for every cell; needed to report peak memory.")
+@TIMEOUT
+@URI
+@RESULTS
+@click.pass_context
+def run(
+    ctx: click.Context,
+    plan: str,
+    resume: bool,
+    isolate: bool,
+    timeout: float,
+    tracking_uri: str | None,
+    results: Path,
+    **narrow: Any,
+) -> None:
+    """Run PLAN (a name from `list plans`, or a TOML file), print the table, and keep every record.
+
+    Exit code 1 if a cell diverged, crashed, or ran out of memory or time; unsupported cells are reported, not failed.
+    """
+    from suite.report import table_text
+
+    chosen = api.load(plan, **narrow)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end workers and MLflow for either signal
+    try:
+        records = api.run(
+            chosen,
+            results,
+            resume=resume,
+            isolate=isolate,
+            timeout_s=timeout,
+            tracking_uri=tracking_uri,
+            progress=Progress(sys.stderr),
+        )
+    except KeyboardInterrupt:
+        click.echo("interrupted: what had ended is recorded; go on with the same command and --resume", err=True)
+        ctx.exit(130)
+    click.echo(table_text(records))
+    click.echo(f"report:    python -m suite report --results {results} --plan {chosen.name}")
+    if tracking_uri != "none":
+        click.echo(f"dashboard: python -m suite ui --results {results}")
+    ctx.exit(api.exit_code(records))
+
+
+@main.command("list", epilog=_examples("python -m suite list backends", "python -m suite list plans"))
+@click.argument("what", metavar=f"[{'|'.join(listing.LISTS)}]")
+def list_(what: str) -> None:
+    """What there is, one line each: installed or not, and the reasons for gaps."""
+    if what not in listing.LISTS:
+        raise registry.unknown("list", what, listing.LISTS)
+    for line in listing.LISTS[what]():
+        click.echo(line)
+
+
+@main.command(
+    epilog=_examples("python -m suite cell spec.json --out out/", "python -m suite cell result.json --out again/")
+)
+@click.argument("spec", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="The cell's folder.")
+@TIMEOUT
+@click.pass_context
+def cell(ctx: click.Context, spec: Path, out: Path, timeout: float) -> None:
+    """Run the one cell in SPEC, a JSON file with a cell's fields (or a record, to run its cell again)."""
+    try:
+        data = json.loads(spec.read_text(encoding="utf-8"))
+        chosen = Cell.from_json(data.get("cell", data))
+    except (TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{spec}: not a cell ({error})") from error
+    plan, converged = data.get("plan", "cell"), data.get("facts", {}).get("converged", True)
+    show = Progress(sys.stderr)
+    show.start(1, skipped=0)
+    with tempfile.TemporaryDirectory(prefix="recurbench-") as logs:
+        executor = Local(Path(logs), timeout, isolate=True)
+        try:
+            record, _ = one(executor, chosen, out, plan, converged, lambda event: show.tick(chosen, event))
+        except KeyboardInterrupt:
+            ctx.exit(130)
+        finally:
+            executor.close()
+    show.done(chosen, record)
+    ctx.exit(api.exit_code([record]))
+
+
+@main.command(
+    epilog=_examples("python -m suite worker < specs.jsonl", "echo '{\"warm\": {...}}' | python -m suite worker")
+)
+def worker() -> None:
+    """Run the cells on standard input, JSON lines; events come on standard output (for other programs)."""
+    from suite import worker as workers
+
+    workers.main()
+
+
+@main.command(
+    epilog=_examples(
+        "python -m suite check",
+        "python -m suite check --backend pytorch --arch lstm --precision float64",
+        "python -m suite check --slow --json exam.json",
+    )
+)
+@_several("backend", "Only this backend")
+@_several("arch", "Only this architecture")
+@_several("impl", "Only this implementation")
+@click.option(
+    "--precision", "precisions", type=click.Choice(["float64", "float32"]), multiple=True, help="Default: both."
+)
+@click.option("--slow", is_flag=True, help="Also what takes long to compile.")
+@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write every check here.")
+@click.pass_context
+def check(ctx: click.Context, precisions: tuple[str, ...], **chosen: Any) -> None:
+    """The exam: hold every backend against the NumPy oracle."""
+    from suite import exam
+
+    ctx.exit(exam.run_check(precisions=precisions or ("float64", "float32"), echo=click.echo, **chosen))
+
+
+@main.command(
+    epilog=_examples("python -m suite report", "python -m suite report --results results --plan quick --out out/")
+)
+@RESULTS
+@click.option("--plan", default="", help="Only this plan.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Default: <results>/report.")
+def report(results: Path, plan: str, out: Path | None) -> None:
+    """Tables, figures and one HTML page from the records; needs no framework and no MLflow."""
+    from suite import report as reports
+
+    click.echo(reports.write(results, out or results / "report", plan))
+
+
+@main.command(epilog=_examples("python -m suite sync", "python -m suite sync --tracking-uri http://localhost:5000"))
+@URI
+@RESULTS
+def sync(tracking_uri: str | None, results: Path) -> None:
+    """Send to MLflow what it does not have yet; sending twice changes nothing."""
+    from suite.sinks import mlflow
+
+    click.echo(f"{mlflow.sync(results, tracking_uri)} cells sent")
+
+
+@main.command(epilog=_examples("python -m suite ui", "python -m suite ui --results results"))
+@RESULTS
+def ui(results: Path) -> None:
+    """Open MLflow's dashboard on the results (until Ctrl-C)."""
+    from suite.sinks import mlflow
+
+    command = mlflow.ui_command(results)
+    os.execvp(command[0], command)
+
+
+@main.command(epilog=_examples("python -m suite env", "python -m suite env > env.json"))
+def env() -> None:
+    """The machine, versions, revision and threads, as JSON: what each record keeps, and what a bug report needs."""
+    click.echo(json.dumps(facts.facts(), indent=1))

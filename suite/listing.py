@@ -1,0 +1,64 @@
+"""What there is, in lines for people: backends, architectures, implementations, tasks, plans. Imports no framework."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+
+from suite import plan, registry
+from suite.spec.contract import IMPLEMENTATIONS
+
+WHAT = {
+    "stock": "the framework's own layer",
+    "scan": "a loop over time in the framework's operations",
+    "scan-compiled": "the same loop, compiled by torch.compile or XLA",
+}
+
+
+def backends() -> Iterator[str]:
+    """Each backend: whether it is installed, what it offers, and why not the rest."""
+    for name in registry.backends():
+        module = registry.backend(name)
+        need = "installed" if registry.installed(module) else f"not installed: pip install 'recurbench[{module.EXTRA}]'"
+        yield f"{name:12} {need}"
+        for impl in IMPLEMENTATIONS:
+            archs = [arch for arch, i in module.TABLE if i == impl]
+            if archs:
+                yield f"  {impl:13} {', '.join(archs)}"
+        for (arch, impl), reason in module.GAPS.items():
+            yield f"  no {arch}/{impl}: {reason}"
+
+
+def architectures() -> Iterator[str]:
+    """Each architecture and its source."""
+    for name in registry.archs():
+        yield f"{name:12} {registry.arch(name).source}"
+
+
+def implementations() -> Iterator[str]:
+    """Each implementation and the backends that have it for some architecture."""
+    for impl in IMPLEMENTATIONS:
+        have = [b for b in registry.backends() if any(i == impl for _, i in registry.backend(b).TABLE)]
+        yield f"{impl:14} {WHAT[impl]} ({', '.join(have)})"
+
+
+def tasks() -> Iterator[str]:
+    """Each task and the first line of what it says of itself; nothing is made or downloaded."""
+    for name in registry.tasks():
+        yield f"{name:12} {(inspect.getdoc(registry.task_maker(name)) or '').partition(chr(10))[0]}"
+
+
+def plans() -> Iterator[str]:
+    """Each plan: how many cells, and its title."""
+    for name in plan.names():
+        loaded = plan.load(name)
+        yield f"{name:12} {len(loaded.cells):3} cells  {loaded.title}"
+
+
+LISTS: dict[str, Callable[[], Iterator[str]]] = {
+    "backends": backends,
+    "architectures": architectures,
+    "implementations": implementations,
+    "tasks": tasks,
+    "plans": plans,
+}

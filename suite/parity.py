@@ -1,0 +1,73 @@
+"""The check before the clock: one cell's model against the oracle, on the cell's own first batch.
+
+    outputs, loss, every gradient      by `suite.spec.network`
+    gradient flow                      where the cell records it
+    one update                         by `suite.spec.optim`, from slots that are not zero: loss, norms, parameters
+
+Adam's first update from zero slots is lr * sign(g) nearly everywhere, which rounding flips where g is almost 0; from
+slots of the gradient's size the update is smooth in g, and rounding stays rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from suite.exam.compare import Check, gradient_floor, rel_error, worst
+from suite.spec import network, optim
+from suite.spec.cell import Cell
+from suite.spec.contract import Batch, Model, Net, Params, Snapshot, StepResult
+from suite.spec.random import Stream
+
+LIMITS = {  # norm-wise relative errors; the longest tasks (T = 120, H = 128) stay below a third of them
+    "float32": {"outputs": 2e-6, "loss": 1e-6, "gradients": 1e-5, "parameters": 1e-6},
+    "float64": {"outputs": 3e-14, "loss": 3e-14, "gradients": 1e-13, "parameters": 3e-14},
+}
+UPDATES = 9  # done before the checked one, so that bias corrections count
+
+Update = Callable[[Any], StepResult]
+
+
+def check(cell: Cell, net: Net, model: Model, params: Params, batch: Batch, update: Update) -> Iterator[Check]:
+    """Compare; the model is left with the checked update done, so `Model.load` it before training.
+
+    ``update`` makes one step of ``model`` from what `Model.put` returned (the caller times this first one).
+    """
+    limits = LIMITS[cell.precision]
+    want = network.gradients(net, params, batch)
+    floor = gradient_floor(want.params)
+    handle = model.put(batch)
+
+    start = Snapshot(UPDATES, params, _slots(cell, want.params))
+    new, _, norm = optim.update(cell.optim, cell.optim.lr, UPDATES + 1, params, want.params, start.slots)
+    norms = {name: np.asarray(math.sqrt(float(np.sum(g**2)))) for name, g in want.params.items()}
+    model.load(start)
+    result = update(handle)
+    yield Check("update/loss", rel_error(result.loss, want.loss), limits["loss"])
+    yield Check("update/gradient norm", rel_error(result.grad_norm, norm), limits["gradients"])
+    got = {name: np.asarray(n) for name, n in result.param_norms.items()}
+    yield worst("update/norm per parameter", got, norms, limits["gradients"], gradient_floor(norms))
+    yield worst("update/parameters", model.snapshot().params, new, limits["parameters"])
+
+    model.load(Snapshot(0, params))
+    outputs, _ = model.outputs(handle)
+    yield Check("outputs", rel_error(outputs, network.forward(net, params, batch)[0]), limits["outputs"])
+    loss, grads = model.grads(handle)
+    yield Check("loss", rel_error(loss, want.loss), limits["loss"])
+    yield worst("gradients", grads, want.params, limits["gradients"], floor)
+    if cell.flow_at:
+        yield worst("gradient flow", model.flow(handle), want.flow, limits["gradients"], gradient_floor(want.flow))
+
+
+def _slots(cell: Cell, grads: Params) -> dict[str, Params]:
+    """Random slots of the gradients' size: "m" of either sign, "v" positive and of its square."""
+    size = max(float(np.max(np.abs(g))) for g in grads.values())
+    stream = Stream(f"parity/{cell.seed}")
+    scale = {"m": (-size, size), "v": (0.5 * size**2, 1.5 * size**2)}
+    return {
+        slot: {name: stream.uniform(g.shape, *scale[slot]) for name, g in grads.items()}
+        for slot in optim.SLOTS[cell.optim.name]
+    }
