@@ -9,7 +9,7 @@ iqm              mean of the middle half                many runs with a heavy t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,13 +40,13 @@ def _finite(values: Iterable[float]) -> np.ndarray:
     return x
 
 
-def standard_error(values: Sequence[float]) -> float:
+def standard_error(values: Iterable[float]) -> float:
     """s / sqrt(n) with s over n - 1; infinite for one value."""
     x = _finite(values)
     return float(x.std(ddof=1) / math.sqrt(x.size)) if x.size > 1 else math.inf
 
 
-def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
+def t_interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
     """Student's interval of the mean."""
     from scipy.stats import t
 
@@ -56,7 +56,7 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, x.size)
 
 
-def median_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
+def median_interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
     """The narrowest symmetric pair of order statistics that covers the median with at least ``confidence``.
 
     Fewer than six samples cannot reach 95 %: the ends are then infinite.
@@ -69,14 +69,14 @@ def median_interval(values: Sequence[float], confidence: float = 0.95) -> Interv
     return Interval(float(np.median(x)), low, high, x.size)
 
 
-def spread(values: Sequence[float], share: float = 0.9) -> Interval:
+def spread(values: Iterable[float], share: float = 0.9) -> Interval:
     """The median and the ends of the middle ``share`` of the samples: how they scatter, not how sure the median is."""
     x = _finite(values)
     low, mid, high = np.quantile(x, [(1 - share) / 2, 0.5, (1 + share) / 2])
     return Interval(float(mid), float(low), float(high), x.size)
 
 
-def iqm(values: Sequence[float]) -> float:
+def iqm(values: Iterable[float]) -> float:
     """The interquartile mean: a quarter of the samples (rounded down) left out at each end."""
     x = np.sort(_finite(values))
     cut = x.size // 4

@@ -86,13 +86,12 @@ def beaten(g: Group) -> list[tuple[Bound, float]]:
 
 def lines(groups: Sequence[Group]) -> list[str]:
     """What is printed below the table: ceilings beaten first, then agreement in one line, then who differs."""
-    out = []
-    for g in groups:
-        for bound, errors in beaten(g):
-            out.append(
-                f"!!! LEAK? {g.plan} / {task_name(g.cell)} / {g.name}: {g.metric} {g.score.value:.4g} beats its ceiling "  # type: ignore[union-attr]
-                f"{bound.value:.4g} ({bound.what}) by {errors:.1f} standard errors; no honest model can"
-            )
+    out = [
+        f"!!! LEAK? {g.plan} / {task_name(g.cell)} / {g.name}: its mean {g.metric} beats the ceiling {bound.value:.4g} "
+        f"({bound.what}) by {errors:.1f} standard errors; no honest model can"
+        for g in groups
+        for bound, errors in beaten(g)
+    ]
     if any(g.score and not g.converged for g in groups):
         out.append("† the plan stops before convergence: compare implementations by it, not architectures")
     every = pairs(groups)
@@ -103,7 +102,7 @@ def lines(groups: Sequence[Group]) -> list[str]:
         out.append(
             f"backends agree in {len(judged) - len(differ)} of {len(judged)} pairs (paired over seeds; 95 % interval "
             f"holds 0 or lies within {POINTS} points; {sum(p.verdict == 'equal' for p in judged)} proven equal with "
-            f"{ENOUGH} seeds or more); largest mean difference {worst.difference.value:+.4f}"
+            f"{ENOUGH} seeds or more); largest mean difference {abs(worst.difference.value):.4f}"
         )
         out += [
             f"  differ: {task_name(p.a.cell)} / {p.a.name} against {p.b.backend}: {p.difference.value:+.4f} "

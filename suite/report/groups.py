@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from suite.spec.contract import IMPLEMENTATIONS, Bound
 from suite.stats import Interval
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """The records of one cell over its seeds, in order of seed. ``cell`` is the cell at seed 0."""
 
@@ -108,14 +108,10 @@ def task_name(cell: Cell) -> str:
     return f"{cell.task}({options})" if options else cell.task
 
 
-def _rank(name: str, known: Sequence[str]) -> tuple[int, str]:
-    return (known.index(name) if name in known else len(known), name)
-
-
-def _order(item: tuple[str, Cell]) -> tuple[object, ...]:
-    plan, c = item
-    ranks = (_rank(c.arch, tuple(ARCHS)), _rank(c.backend, BACKENDS), _rank(c.impl, IMPLEMENTATIONS))
-    return (plan, task_name(c), *ranks, c.key)
+def order(cell: Cell) -> tuple[object, ...]:
+    """Sorts cells by architecture, backend and implementation as the registry lists them."""
+    ranks = ((cell.arch, tuple(ARCHS)), (cell.backend, BACKENDS), (cell.impl, IMPLEMENTATIONS))
+    return tuple((known.index(name) if name in known else len(known), name) for name, known in ranks)
 
 
 def _flat(cell: Cell) -> dict[str, object]:
@@ -135,7 +131,7 @@ def group(records: Iterable[Record]) -> list[Group]:
     for plan, c in found:
         alike.setdefault((plan, task_name(c), c.arch), []).append(_flat(c))
     out = []
-    for plan, c in sorted(found, key=_order):
+    for plan, c in sorted(found, key=lambda k: (k[0], task_name(k[1]), order(k[1]), k[1].key)):
         mine, all_of_them = _flat(c), alike[plan, task_name(c), c.arch]
         differ = [k for k, v in mine.items() if any(other[k] != v for other in all_of_them)]
         variant = " ".join(f"{k}={mine[k]}" for k in differ)

@@ -100,7 +100,7 @@ def _texts(g: Group) -> dict[str, str]:
         texts["score"] = measured(g.score) + ("!" if beaten(g) else "") + ("" if g.converged else "†")
     if g.step_ms:
         texts["ms/step"] = number(g.step_ms.value)
-        texts["5-95 %"] = f"{number(g.step_ms.low)}–{number(g.step_ms.high)}"
+        texts["5-95 %"] = f"{number(g.step_ms.low)} - {number(g.step_ms.high)}"
         per_s = 1e3 / g.step_ms.value
         if tokens := g.mean("tokens_per_step"):
             texts["tokens/s"] = short(tokens * per_s)

@@ -1,0 +1,130 @@
+"""How figures look: Okabe and Ito's colours, light background, one legend on top, the same bytes every time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from suite.report.groups import Group
+from suite.spec.contract import Bound
+
+INK, GREY = "#222222", "#767676"
+COLOURS = {"rnn": "#D55E00", "gru": "#0072B2", "lstm": "#009E73"}
+SPARE = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")  # architectures that came later, in order of their names
+LINES: dict[str, dict[str, Any]] = {  # equal curves lie on each other: a wide pale one below, dashes and dots on it
+    "pytorch": {"linestyle": "-", "linewidth": 3.4, "alpha": 0.45},
+    "tensorflow": {"linestyle": (0, (5, 3)), "linewidth": 1.5},
+    "jax": {"linestyle": (0, (1, 1.8)), "linewidth": 1.7},
+    "reference": {"linestyle": (0, (6, 2, 1, 2)), "linewidth": 1.2},
+}
+MARKERS = {"stock": "s", "scan": "o", "scan-compiled": "^"}
+SETTINGS = {
+    "figure.facecolor": "white",
+    "font.family": "DejaVu Sans",  # it comes with matplotlib: the same glyphs everywhere
+    "font.size": 9,
+    "text.color": INK,
+    "axes.edgecolor": "#BBBBBB",
+    "axes.labelcolor": INK,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#ECECEC",
+    "grid.linewidth": 0.8,
+    "xtick.color": "#555555",
+    "ytick.color": "#555555",
+    "lines.linewidth": 1.6,
+    "svg.fonttype": "path",
+}
+
+
+def colours(groups: Iterable[Group]) -> dict[str, str]:
+    """Architecture -> colour; the same architecture has the same colour in every figure of a report."""
+    archs = dict.fromkeys(g.cell.arch for g in groups)
+    spare = iter(sorted(a for a in archs if a not in COLOURS))
+    extra = {a: SPARE[i % len(SPARE)] for i, a in enumerate(spare)}
+    return {a: COLOURS.get(a) or extra[a] for a in archs}
+
+
+def line(group: Group) -> dict[str, Any]:
+    """The backend's line style."""
+    return LINES.get(group.cell.backend, {"linestyle": (0, (3, 1, 1, 1, 1, 1)), "linewidth": 1.2})
+
+
+def marker(group: Group) -> str:
+    """The implementation's marker."""
+    return MARKERS.get(group.cell.impl, "D")
+
+
+def panels(titles: Collection[str], height: float = 2.9, columns: int = 3) -> tuple[Any, list[Any]]:
+    """A figure with one titled panel a task, and room above for title and legend."""
+    from matplotlib.figure import Figure
+
+    wide = min(columns, max(1, len(titles)))
+    deep = math.ceil(len(titles) / wide)
+    width = {1: 7.0, 2: 9.5}.get(wide, 12.5)
+    figure = Figure(figsize=(width, deep * height + 1.0), dpi=144, layout="constrained")
+    axes = list(figure.subplots(deep, wide, squeeze=False).flat)
+    for ax, title in zip(axes, titles, strict=False):
+        ax.set_title(title)
+    for ax in axes[len(titles) :]:
+        ax.remove()
+    return figure, axes[: len(titles)]
+
+
+def levels(ax: Any, bounds: Iterable[Bound], better: str) -> None:
+    """Floors and ceilings as thin grey lines with their names, away from the curves between them."""
+    side = {"floor": 0, "ceiling": 0}
+    for b in bounds:
+        ax.axhline(b.value, color=GREY, linewidth=0.9, zorder=1)
+        x, align = (0, "left") if side[b.kind] % 2 else (1, "right")  # the second of a kind has its name on the left
+        side[b.kind] += 1
+        up = (b.kind == "ceiling") == (better == "higher")
+        place = {"xytext": (0, 2 if up else -3), "textcoords": "offset points", "va": "bottom" if up else "top"}
+        at = {"xy": (x, b.value), "xycoords": ("axes fraction", "data"), "ha": align}
+        ax.annotate(f"{b.kind}: {b.what}", fontsize=7, color=GREY, **at, **place)
+    ax.margins(y=0.12)
+
+
+def plain_ticks(axis: Any) -> None:
+    """1, 2, 5, 10 on a logarithmic axis instead of powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def finish(figure: Any, drawn: Sequence[Group], title: str, told: str, lines: bool = True, marks: bool = False) -> Any:
+    """Title, what the marks mean, and a legend: colour = architecture, dashes = backend, marker = implementation."""
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], color=c, linewidth=5, label=a) for a, c in colours(drawn).items()]
+    one_of = {g.cell.backend: g for g in drawn}
+    if lines and len(one_of) > 1:
+        handles += [Line2D([], [], color=GREY, label=b, **line(g)) for b, g in one_of.items()]
+    one_of = {g.cell.impl: g for g in drawn}
+    if marks and len(one_of) > 1:
+        handles += [Line2D([], [], color=GREY, linestyle="", marker=marker(g), label=i) for i, g in one_of.items()]
+    figure.suptitle(f"{title}\n", x=0.01, ha="left", fontsize=13, fontweight="bold")
+    figure.text(0.0105, 1 - 0.44 / figure.get_figheight(), told, fontsize=9, color="#555555")
+    figure.legend(handles=handles, loc="outside lower left", ncols=len(handles), frameon=False, handlelength=2.6)
+    return figure
+
+
+def save(figure: Any, stem: Path) -> list[Path]:
+    """``stem``.svg and ``stem``.png: neither holds a date, a version or a random name."""
+    import matplotlib
+
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    paths = [stem.with_suffix(".svg"), stem.with_suffix(".png")]
+    with matplotlib.rc_context(SETTINGS | {"svg.hashsalt": stem.name}):
+        figure.savefig(paths[0], metadata={"Date": None, "Creator": None})
+        figure.savefig(paths[1], metadata={"Software": None})
+    return paths
