@@ -26,7 +26,9 @@ ALLOWED = {
 ONLY = {"mlflow": "suite/sinks/mlflow.py"}  # library -> the one file that may import it
 HOUSE = ("suite", "tasks", "backends")
 REGISTRY = "suite/registry.py"  # the one place where a name becomes an object
-CLOCKS = {f"{name}{unit}" for name in ("perf_counter", "process_time", "thread_time") for unit in ("", "_ns")}
+CLOCKS = {"time_ns"} | {
+    f"{name}{unit}" for name in ("perf_counter", "process_time", "thread_time", "monotonic") for unit in ("", "_ns")
+}
 CLOCK_FILE = "suite/clock.py"
 BLIND = {None, "Exception", "BaseException"}
 
