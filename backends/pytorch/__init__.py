@@ -1,0 +1,79 @@
+"""PyTorch: its own layers (stock), an eager loop over time (scan), and the same loop under torch.compile."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from typing import TYPE_CHECKING
+
+from suite.spec.contract import Model, Net, Optim, Precision, Snapshot, Unsupported
+
+if TYPE_CHECKING:
+    from backends.pytorch.trainer import Trainer
+
+NAME = "pytorch"
+REQUIRES = "torch"
+EXTRA = "torch"
+TABLE = {
+    ("rnn", "stock"): "backends.pytorch.stock:rnn",
+    ("gru", "stock"): "backends.pytorch.stock:gru",
+    ("lstm", "stock"): "backends.pytorch.stock:lstm",
+    ("rnn", "scan"): "backends.pytorch.scan:make",
+    ("gru", "scan"): "backends.pytorch.scan:make",
+    ("gru_before", "scan"): "backends.pytorch.scan:make",
+    ("lstm", "scan"): "backends.pytorch.scan:make",
+    ("rnn", "scan-compiled"): "backends.pytorch.scan:make_compiled",
+    ("gru", "scan-compiled"): "backends.pytorch.scan:make_compiled",
+    ("gru_before", "scan-compiled"): "backends.pytorch.scan:make_compiled",
+    ("lstm", "scan-compiled"): "backends.pytorch.scan:make_compiled",
+}
+GAPS = {
+    ("gru_before", "stock"): "torch.nn.GRU resets after the recurrent product only; use impl = scan or arch = gru",
+}
+
+
+def setup(precision: Precision, device: str, threads: int) -> None:
+    """Threads, deterministic kernels, float32 without TF32. Refuses a device that is not there.
+
+    Precision is a property of each tensor in PyTorch, so both may live in one process.
+    """
+    os.environ.setdefault(
+        "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+    )  # read when CUDA starts; cuBLAS is not repeatable without
+    torch = importlib.import_module("torch")
+    if device not in ("cpu", "cuda"):
+        raise Unsupported(f"pytorch runs on cpu or cuda here, not on {device!r}; set device = 'cpu'")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise Unsupported(f"torch {torch.__version__} finds no cuda device; set device = 'cpu'")
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs time
+    torch.backends.cudnn.benchmark = False
+    torch.backends.fp32_precision = "ieee"  # cuDNN's recurrent layers would take TF32 otherwise
+
+
+def build(net: Net, impl: str, optim: Optim, snapshot: Snapshot, precision: Precision, device: str) -> Model:
+    """The network on its device, or Unsupported with its reason."""
+    cell = net.arch.name, impl
+    if cell not in TABLE:
+        raise Unsupported(GAPS.get(cell, f"pytorch has no {net.arch.name}/{impl}"))
+    module, function = TABLE[cell].split(":")
+    maker = getattr(importlib.import_module(module), function)
+    trainer: type[Trainer] = importlib.import_module("backends.pytorch.trainer").Trainer
+    return trainer(net, maker, optim, snapshot, precision, device)
+
+
+def versions() -> dict[str, str]:
+    """What decides the numbers: torch, the libraries built into it, and the instructions it uses."""
+    torch = importlib.import_module("torch")
+    built = torch.__config__.show()
+    found = {
+        "mkl": re.search(r"Math Kernel Library Version (\S+)", built),
+        "onednn": re.search(r"MKL-DNN v(\S+)", built),
+        "cpu_capability": re.search(r"CPU capability usage: (\S+)", built),
+    }
+    out = {"torch": torch.__version__} | {name: match[1] for name, match in found.items() if match}
+    if torch.cuda.is_available():
+        out |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
+    return out
