@@ -64,7 +64,7 @@ def bends(net: Net, p: Params, batch: Batch) -> Iterator[Bend]:
 def _gates_text(arch: Arch, order: tuple[int, ...]) -> str:
     moved = [arch.gates[k] for k, source in enumerate(order) if k != source]
     if len(moved) == 2:
-        return f"gates {moved[1]} and {moved[0]} are swapped"
+        return f"gates {moved[0]} and {moved[1]} are swapped"
     return f"gates are in the order {', '.join(arch.gates[k] for k in order)}, not {', '.join(arch.gates)}"
 
 

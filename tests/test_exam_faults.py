@@ -1,0 +1,298 @@
+"""The exam is an exam: an honest model passes, and every planted fault is found and called by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backends.reference.trainer import Trainer
+from suite.exam.checks import Maker, examine
+from suite.spec import network, optim
+from suite.spec.archs import ARCHS
+from suite.spec.contract import Arch, Batch, Net, Optim, Params, Snapshot
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A wrong model, the cell it is planted in, and the words that the exam must fail with."""
+
+    make: Maker
+    words: tuple[str, ...]
+    arch: str = "gru"
+
+
+def bent(bend: Callable[[Params], Params], adjoint: Callable[[Params], Params]) -> Maker:
+    """A model whose cell reads ``bend(p)`` for p; ``adjoint`` brings the gradients back."""
+
+    def make(net: Net, settings: Optim, snapshot: Snapshot) -> Trainer:
+        arch = net.arch
+
+        def step(p: Params, x: Any, state: Any) -> Any:
+            return arch.step(bend(p), x, state)
+
+        def step_vjp(p: Params, tape: Any, dstate: Any) -> Any:
+            dx, before, dp = arch.step_vjp(bend(p), tape, dstate)
+            return dx, before, adjoint(dp)
+
+        return Trainer(replace(net, arch=replace(arch, step=step, step_vjp=step_vjp)), settings, snapshot)
+
+    return make
+
+
+def swap(gates: int, a: int, b: int) -> Maker:
+    def bend(p: Params) -> Params:
+        out = {}
+        for name, v in p.items():
+            blocks = np.split(v, gates, axis=-1)
+            blocks[a], blocks[b] = blocks[b], blocks[a]
+            out[name] = np.concatenate(blocks, axis=-1)
+        return out
+
+    return bent(bend, bend)
+
+
+def change(name: str, f: Callable[[Any], Any], adjoint: Callable[[Any], Any]) -> Maker:
+    return bent(lambda p: p | {name: f(p[name])}, lambda dp: dp | {name: adjoint(dp[name])})
+
+
+def on_gradient(name: str, f: Callable[[Any], Any]) -> Maker:
+    return change(name, lambda v: v, f)
+
+
+def transposed(u: Any) -> Any:
+    return np.concatenate([block.T for block in np.split(u, 3, axis=1)], axis=1)
+
+
+def on_batch(f: Callable[[Batch], Batch]) -> Maker:
+    class Other(Trainer):
+        def put(self, batch: Batch) -> Batch:
+            return f(batch)
+
+    return Other
+
+
+def other_optimiser(f: Callable[[Optim], Optim]) -> Maker:
+    return lambda net, settings, snapshot: Trainer(net, f(settings), snapshot)
+
+
+def reset_before(net: Net, settings: Optim, snapshot: Snapshot) -> Trainer:
+    before = ARCHS["gru_before"]
+
+    def step(p: Params, x: Any, state: Any) -> Any:
+        return before.step(p | {"b": p["b"] + p["c"]}, x, state)
+
+    def step_vjp(p: Params, tape: Any, dstate: Any) -> Any:
+        dx, back, dp = before.step_vjp(p, tape, dstate)
+        return dx, back, dp | {"c": dp["b"]}
+
+    return Trainer(replace(net, arch=replace(net.arch, step=step, step_vjp=step_vjp)), settings, snapshot)
+
+
+def no_carry(net: Net, settings: Optim, snapshot: Snapshot) -> Trainer:
+    def step(p: Params, x: Any, state: Any) -> Any:
+        _, tape = net.arch.step(p, x, state)
+        _, _, r, z, n, _ = tape
+        plain = np.tanh(x @ p["W"] + p["b"] + state[0] @ p["U"] + p["c"])[:, -n.shape[1] :]
+        return ((1 - z) * r * plain,), tape
+
+    return Trainer(replace(net, arch=replace(net.arch, step=step)), settings, snapshot)
+
+
+class MaskIgnored(Trainer):
+    """Pads are read as input."""
+
+    def put(self, batch: Batch) -> Batch:
+        return replace(batch, lengths=np.full_like(batch.lengths, batch.x.shape[1]))
+
+
+class OneNaN(Trainer):
+    def outputs(self, handle: Any, state: Any = None) -> Any:
+        out, final = super().outputs(handle, state)
+        out = out.copy()
+        out[(0,) * out.ndim] = np.nan
+        return out, final
+
+
+class NaNGradient(Trainer):
+    def grads(self, handle: Any) -> Any:
+        loss, grads = super().grads(handle)
+        grads["head/d"] = grads["head/d"] * np.nan
+        return loss, grads
+
+
+class Forgetful(Trainer):
+    """The state that is handed over is not used."""
+
+    def outputs(self, handle: Any, state: Any = None) -> Any:
+        return super().outputs(handle)
+
+
+class SlotsLost(Trainer):
+    def load(self, snapshot: Snapshot) -> None:
+        super().load(replace(snapshot, slots={}))
+
+
+class StepLost(Trainer):
+    def load(self, snapshot: Snapshot) -> None:
+        super().load(replace(snapshot, step=0))
+
+
+class LayoutWrong(Trainer):
+    """Gates are permuted on the way out."""
+
+    def snapshot(self) -> Snapshot:
+        s = super().snapshot()
+        p = {n: np.roll(v, v.shape[-1] // 3, axis=-1) if n.endswith("/W") else v for n, v in s.params.items()}
+        return replace(s, params=p)
+
+
+class Leak(Trainer):
+    """The next token is read instead of this one."""
+
+    def put(self, batch: Batch) -> Batch:
+        return replace(batch, x=np.roll(batch.x, -1, axis=1))
+
+
+class NoStop(Trainer):
+    def decode(self, handle: Any) -> Any:
+        out = super().decode(handle)
+        return np.where(out == 0, 1, out)
+
+
+class NormAfterClip(Trainer):
+    def step(self, handle: Any, lr: float) -> Any:
+        result = super().step(handle, lr)
+        return replace(result, grad_norm=min(result.grad_norm, self._optim.clip))
+
+
+class NormsSwapped(Trainer):
+    def step(self, handle: Any, lr: float) -> Any:
+        r = super().step(handle, lr)
+        return replace(r, param_norms=dict(zip(r.param_norms, reversed(r.param_norms.values()), strict=True)))
+
+
+class DirectFlow(Trainer):
+    """The gradient flow of the last step alone."""
+
+    def flow(self, handle: Any) -> Any:
+        return {name: np.where(np.arange(len(f)) < len(f) - 1, 0, f) for name, f in super().flow(handle).items()}
+
+
+class SinglePrecision(Trainer):
+    """float64 was asked for, float32 is what runs."""
+
+    def load(self, snapshot: Snapshot) -> None:
+        p = {n: v.astype(np.float32).astype(np.float64) for n, v in snapshot.params.items()}
+        super().load(replace(snapshot, params=p))
+
+
+class Noisy(Trainer):
+    """A rounding error that differs from run to run."""
+
+    calls = 0
+
+    def wait(self, pending: Any) -> Any:
+        Noisy.calls += 1
+        return replace(pending, loss=pending.loss * (1 + 2**-50 * (Noisy.calls % 3)))
+
+
+class EpsHat(Trainer):
+    """Adam with epsilon inside the bias correction."""
+
+    def step(self, handle: Any, lr: float) -> Any:
+        _, c2 = optim.corrections(self._optim, self._step + 1)
+        kept = self._optim
+        self._optim = replace(kept, eps=kept.eps * c2)
+        result = super().step(handle, lr)
+        self._optim = kept
+        return result
+
+
+class DecaysAll(Trainer):
+    def step(self, handle: Any, lr: float) -> Any:
+        before = self._params
+        result = super().step(handle, lr)
+        extra = lr * self._optim.weight_decay
+        self._params = {n: p if optim.decays(n) else p - extra * before[n] for n, p in self._params.items()}
+        return result
+
+
+class BackwardFromPads(Trainer):
+    """Both directions run, but the backward one starts in the pads."""
+
+    def outputs(self, handle: Batch, state: Any = None) -> Any:
+        if not self._net.sizes.bidirectional:
+            return super().outputs(handle, state)
+        return super().outputs(replace(handle, lengths=np.full_like(handle.lengths, handle.x.shape[1])), state)
+
+
+def all_scored(batch: Batch) -> Batch:
+    return replace(batch, scored=np.ones_like(batch.scored))
+
+
+def add_forget(by: float) -> Maker:
+    return change("b", lambda b: b + np.repeat([0, by, 0, 0], len(b) // 4), lambda g: g)
+
+
+FAULTS: dict[str, Fault] = {
+    "gates r and z swapped": Fault(swap(3, 0, 1), ("label/outputs", "gates r and z are swapped")),
+    "gates z and n swapped": Fault(swap(3, 1, 2), ("deep/outputs", "gates z and n are swapped")),
+    "lstm gates f and o swapped": Fault(swap(4, 1, 3), ("label/outputs", "gates f and o are swapped"), "lstm"),
+    "reset before for after": Fault(reset_before, ("label/outputs", "reset is applied before the product")),
+    "no carry": Fault(no_carry, ("label/outputs", "h_{t-1} is not carried")),
+    "missing bias": Fault(change("c", np.zeros_like, np.zeros_like), ("label/outputs", "one bias is missing (c)")),
+    "missing rnn bias": Fault(change("b", np.zeros_like, np.zeros_like), ("outputs", "the bias is missing"), "rnn"),
+    "bias not trained": Fault(on_gradient("c", np.zeros_like), ("label/gradients at layer0/c",)),
+    "forget bias added": Fault(add_forget(1.0), ("outputs", "1 is added to the forget bias"), "lstm"),
+    "forget bias missing": Fault(add_forget(-1.0), ("outputs", "1 is missing from the forget bias"), "lstm"),
+    "U transposed": Fault(change("U", transposed, transposed), ("label/outputs", "U is transposed")),
+    "z against 1 - z": Fault(
+        bent(
+            lambda p: {n: v * np.repeat([1, -1, 1], v.shape[-1] // 3) for n, v in p.items()},
+            lambda p: {n: v * np.repeat([1, -1, 1], v.shape[-1] // 3) for n, v in p.items()},
+        ),
+        ("label/outputs", "z and 1 - z are exchanged"),
+    ),
+    "mask ignored": Fault(MaskIgnored, ("label/final state",)),
+    "backward without lengths": Fault(BackwardFromPads, ("both-ways/outputs", "the backward direction starts in the")),
+    "gradient x 1.001": Fault(on_gradient("U", lambda g: 1.001 * g), ("label/gradients at layer0/U", "label/gradient")),
+    "one NaN in outputs": Fault(OneNaN, ("label/outputs", "outputs are not finite")),
+    "one NaN gradient": Fault(NaNGradient, ("label/gradients at head/d: error nan",)),
+    "Adam epsilon 1e-7": Fault(other_optimiser(lambda o: replace(o, eps=1e-7)), ("label/1 adam update",)),
+    "Adam eps-hat": Fault(EpsHat, ("label/1 adam update",)),
+    "clip off": Fault(other_optimiser(lambda o: replace(o, clip=0.0)), ("label/10 adam updates, slot m",)),
+    "no nesterov": Fault(other_optimiser(lambda o: replace(o, nesterov=False)), ("one/1 sgd update",)),
+    "rmsprop decay .99": Fault(other_optimiser(lambda o: replace(o, alpha=0.99)), ("translate/1 rmsprop update",)),
+    "weight decay on biases": Fault(DecaysAll, ("deep/1 adamw update",)),
+    "loss over all": Fault(on_batch(all_scored), ("label/loss",)),
+    "state not carried over": Fault(Forgetful, ("streaming/outputs",)),
+    "slots lost": Fault(SlotsLost, ("layout/round trip of slot m",)),
+    "step count lost": Fault(StepLost, ("layout/step count",)),
+    "layout wrong": Fault(LayoutWrong, ("layout/round trip of parameters at layer0/W",)),
+    "future leaks": Fault(Leak, ("causality/outputs",)),
+    "decoding does not stop": Fault(NoStop, ("translate/greedy decoding", "tokens differ")),
+    "norm after clipping": Fault(NormAfterClip, ("label/gradient norm",)),
+    "norms of other parameters": Fault(NormsSwapped, ("label/norm per parameter",)),
+    "flow of the last step only": Fault(DirectFlow, ("label/gradient flow at layer0/h",)),
+    "float32 for float64": Fault(SinglePrecision, ("label/outputs", "layout/round trip")),
+    "different from run to run": Fault(Noisy, ("repeatable/losses of 20 updates", "losses differ")),
+}
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_an_honest_model_passes(arch: str) -> None:
+    failed = [str(c) for c in examine(Trainer, ARCHS[arch], "float64") if not c.ok]
+    assert not failed
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_planted_fault_is_found(name: str) -> None:
+    fault = FAULTS[name]
+    failed = "\n".join(str(c) for c in examine(fault.make, ARCHS[fault.arch], "float64") if not c.ok)
+    for words in fault.words:
+        assert words in failed, f"expected {words!r} in\n{failed}"
