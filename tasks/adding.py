@@ -64,8 +64,7 @@ class Adding:
 
     def bounds(self, bidirectional: bool) -> tuple[Bound, ...]:
         """The constant answer and no error."""
-        what = "always answering 1; remembering one of the two values gives 1/12 = 0.0833"
-        return Bound("floor", 1 / 6, what), Bound("ceiling", 0.0, "no error")
+        return Bound("floor", 1 / 6, "always 1 (one of two values remembered: 1/12)"), Bound("ceiling", 0.0, "no error")
 
     def digest(self) -> str:
         """SHA-256 of the data."""

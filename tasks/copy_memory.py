@@ -78,7 +78,7 @@ class CopyMemory:
 
     def bounds(self, bidirectional: bool) -> tuple[Bound, ...]:
         """A guess and perfection."""
-        what = f"memoryless: guess the symbols; a loss of {self.memoryless_loss:.5f} nats a step"
+        what = f"memoryless guess ({self.memoryless_loss:.5f} nats a step)"
         return Bound("floor", 1 / self.symbols, what), Bound("ceiling", 1.0, "every symbol repeated")
 
     def digest(self) -> str:

@@ -45,6 +45,7 @@ class HmmTag:
         a, b = Stream(f"{self._world}/A"), Stream(f"{self._world}/B")
         self.A = np.stack([0.95 * a.dirichlet(0.25, TAGS) + 0.05 / TAGS for _ in range(TAGS)])
         self.B = np.stack([0.98 * b.dirichlet(0.12, WORDS) + 0.02 / WORDS for _ in range(TAGS)])
+        self._next, self._says = _ladder(self.A), _ladder(self.B)
         self._splits = {
             "val": [self._draw(f"{self._world}/val", val_size)],
             "test": [self._draw(f"{self._world}/test", test_size)],
@@ -73,7 +74,7 @@ class HmmTag:
         word = (often[:, None] * self.B).T[test.x]
         name, posterior = ("smoother", self.smoother(test.x)) if bidirectional else ("filter", self.filter(test.x))
         best = self.score([np.log(posterior)], [test])
-        what = f"Bayes {name}, standard error {best['accuracy_se']:.4f}, cross-entropy {best['loss']:.4f} nats"
+        what = f"Bayes {name} (s.e. {best['accuracy_se']:.4f}, {best['loss']:.4f} nats)"
         return (
             Bound("floor", self.score([constant], [test])["accuracy"], "the most frequent tag"),
             Bound("floor", self.score([word], [test])["accuracy"], "each word's most probable tag"),
@@ -110,8 +111,8 @@ class HmmTag:
         tags = np.empty((rows, self.time), np.int32)
         tags[:, 0] = u[0, 0] * TAGS
         for t in range(1, self.time):
-            tags[:, t] = _pick(self.A, tags[:, t - 1], u[0, t])
-        words = _pick(self.B, tags, u[1].T).astype(np.int32)
+            tags[:, t] = _pick(self._next, tags[:, t - 1], u[0, t])
+        words = _pick(self._says, tags, u[1].T).astype(np.int32)
         return Batch(words, np.full(rows, self.time, np.int32), tags, np.ones(tags.shape, bool))
 
     def _marginal(self) -> Array:
@@ -122,11 +123,15 @@ class HmmTag:
         return np.mean(p, axis=0)
 
 
-def _pick(table: Array, row: Array, u: Array) -> Array:
+def _ladder(table: Array) -> Array:
+    """Running sums of the rows (R, C), the r-th shifted by r and all in one line, so that one search serves all."""
+    sums = np.cumsum(table, axis=1)
+    sums[:, -1] = 1.0
+    return (sums + np.arange(len(table))[:, None]).ravel()
+
+
+def _pick(ladder: Array, row: Array, u: Array) -> Array:
     """Inverse transform: the first column whose running sum in ``row`` exceeds u in [0, 1)."""
-    cumulative = np.cumsum(table, axis=1)
-    cumulative[:, -1] = 1.0
-    # rows side by side, the r-th shifted by r, so that one binary search serves all; u + r may round up to r + 1
-    flat = (cumulative + np.arange(len(table))[:, None]).ravel()
-    column = np.searchsorted(flat, row + u, side="right") - row * table.shape[1]
-    return np.minimum(column, table.shape[1] - 1)
+    columns = len(ladder) // TAGS
+    step = np.searchsorted(ladder, row + u, side="right") - row * columns
+    return np.minimum(step, columns - 1)  # row + u may round up to row + 1

@@ -123,7 +123,7 @@ class NumWords:
         train, test = self._parts[0].y, self._splits["test"][0]
         constant = np.array([np.bincount(column[column != PAD]).argmax() for column in train.T], np.int32)
         floor = self.score([np.tile(constant, (len(test.y), 1))], [test])
-        what = f"the most frequent character at each position, {floor['characters']:.3f} of all characters"
+        what = f"each position's most frequent character ({floor['characters']:.3f} of characters)"
         return Bound("floor", floor["exact_match"], what), Bound("ceiling", 1.0, "every number right")
 
     def digest(self) -> str:
