@@ -1,0 +1,100 @@
+"""JAX: every cell as a jitted ``lax.scan``. Nothing here imports the framework before `setup` does."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from suite.spec.contract import Model, Net, Optim, Precision, Snapshot, Unsupported
+
+if TYPE_CHECKING:
+    from backends.jax.trainer import Trainer
+
+NAME = "jax"
+REQUIRES = "jax"
+EXTRA = "jax"
+TABLE = {(arch, "scan"): "backends.jax.scan:make" for arch in ("rnn", "gru", "gru_before", "lstm")}
+GAPS = {
+    ("*", "stock"): "JAX ships no layer of this architecture; use impl=scan",
+    (
+        "lstm",
+        "stock",
+    ): "jax.experimental.rnn.lstm needs cuDNN or MIOpen and float32, and has no CPU kernel; use impl=scan",
+    ("*", "scan-compiled"): "scan is already compiled by XLA",
+}
+
+_POOL = "tf_XLAEigen"  # the name of each thread in the pool that XLA's CPU kernels run on
+_in_force: dict[str, str] = {}  # what the first `setup` of this process chose
+
+
+def setup(precision: Precision, device: str, threads: int) -> None:
+    """x64, strict promotion, full matmul precision, and the size of XLA's CPU pool; fixed for the process's life.
+
+    XLA reads PJRT_NPROC when its CPU client starts, which is here. Where the kernel tells, the pool is counted, and
+    another size than the one asked for is a RuntimeError: JAX had started before.
+    """
+    wanted = {"precision": precision, "threads": str(threads)}
+    if _in_force and _in_force != wanted:
+        raise RuntimeError(f"jax: this process runs with {_in_force}; {wanted} needs a fresh process")
+    os.environ["PJRT_NPROC"] = str(threads)
+    import jax
+
+    jax.config.update("jax_enable_x64", precision == "float64")
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
+    jax.config.update("jax_default_matmul_precision", "highest")
+    if device == "cpu" and not _in_force:
+        jax.config.update("jax_platforms", "cpu")  # leave a GPU, and its memory, to others
+    _device(device)
+    jax.devices("cpu")
+    counted = _pool_threads()
+    if counted not in (0, threads):
+        raise RuntimeError(
+            f"jax: XLA's CPU pool has {counted} threads, not {threads}: JAX ran before setup, or ignores PJRT_NPROC"
+        )
+    _in_force.update(wanted)
+
+
+def build(net: Net, impl: str, optim: Optim, snapshot: Snapshot, precision: Precision, device: str) -> Model:
+    """The model on its device, or Unsupported with the reason."""
+    if (net.arch.name, impl) not in TABLE:
+        known = ", ".join(f"{arch}/{name}" for arch, name in TABLE)
+        reason = GAPS.get((net.arch.name, impl)) or GAPS.get(("*", impl))
+        raise Unsupported(reason or f"jax has no {net.arch.name}/{impl}; it has {known}")
+    if _in_force.get("precision") != precision:
+        raise RuntimeError(f"jax: {precision} was asked for, but setup chose {_in_force.get('precision', 'nothing')}")
+    module, function = TABLE[net.arch.name, impl].split(":")
+    make = getattr(importlib.import_module(module), function)
+    trainer: type[Trainer] = importlib.import_module("backends.jax.trainer").Trainer
+    return trainer(net, make, optim, snapshot, precision, _device(device))
+
+
+def versions() -> dict[str, str]:
+    """What decides the numbers. ``xla_cpu_threads`` is counted where the kernel tells, else what was asked for."""
+    out = {name: version(name) for name in ("jax", "jaxlib", "numpy")}
+    if _in_force:
+        counted = _pool_threads()
+        out["xla_cpu_threads"] = str(counted) if counted else f"{_in_force['threads']} asked for, not verified"
+    return out
+
+
+def _device(name: str) -> Any:
+    """The first device of a platform, or Unsupported."""
+    import jax
+
+    try:
+        return jax.devices(name)[0]
+    except RuntimeError as error:
+        raise Unsupported(f"jax sees no {name} device in this process; it sees {jax.default_backend()}") from error
+
+
+def _pool_threads() -> int:
+    """How many threads of this process belong to XLA's CPU pool; 0 where there is no /proc to count them in."""
+    count = 0
+    for path in Path("/proc/self/task").glob("*/comm"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread may end while it is looked at
+            count += path.read_text().strip() == _POOL
+    return count

@@ -1,0 +1,52 @@
+"""The canonical optimisers of ``suite.spec.optim`` in JAX: clip by the global norm, decay, update."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from backends.jax.cells import Params
+from suite.spec.contract import Optim
+from suite.spec.optim import CLIP_EPS, SLOTS, decays
+
+Slots = dict[str, Params]
+
+
+def update(
+    optim: Optim, lr: jax.Array, c1: jax.Array, c2: jax.Array, params: Params, grads: Params, slots: Slots
+) -> tuple[Params, Slots, Params, jax.Array]:
+    """New params and slots, the norm of each gradient, and the global norm before clipping."""
+    each, norm = norms(grads)
+    scale = jnp.minimum(1.0, optim.clip / (norm + CLIP_EPS)) if optim.clip else 1.0
+    new: Params = {}
+    new_slots: Slots = {slot: {} for slot in SLOTS[optim.name]}
+    for name, p in params.items():
+        old = {slot: slots[slot][name] for slot in new_slots}
+        moved, kept = _rule(optim, lr, c1, c2, scale * grads[name], old)
+        if optim.weight_decay and decays(name):
+            p = p - lr * (optim.weight_decay * p)
+        new[name] = p - moved
+        for slot, value in kept.items():
+            new_slots[slot][name] = value
+    return new, new_slots, each, norm
+
+
+def norms(grads: Params) -> tuple[Params, jax.Array]:
+    """The norm of each gradient, and the global norm."""
+    squares = {name: jnp.sum(jnp.square(g)) for name, g in grads.items()}
+    return {name: jnp.sqrt(s) for name, s in squares.items()}, jnp.sqrt(sum(squares.values()))
+
+
+def _rule(
+    optim: Optim, lr: jax.Array, c1: jax.Array, c2: jax.Array, g: jax.Array, old: Params
+) -> tuple[jax.Array, Params]:
+    """What is taken from the parameter, and the new slots."""
+    if optim.name == "sgd":
+        v = optim.momentum * old["v"] + g
+        return lr * (g + optim.momentum * v if optim.nesterov else v), {"v": v}
+    if optim.name == "rmsprop":
+        v = optim.alpha * old["v"] + (1 - optim.alpha) * g**2
+        return lr * g / (jnp.sqrt(v) + optim.eps), {"v": v}
+    m = optim.beta1 * old["m"] + (1 - optim.beta1) * g
+    v = optim.beta2 * old["v"] + (1 - optim.beta2) * g**2
+    return lr * (m * c1) / (jnp.sqrt(v) * c2 + optim.eps), {"m": m, "v": v}
