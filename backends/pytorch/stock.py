@@ -81,7 +81,7 @@ class Stock:
         return y, final
 
     def ran(self) -> set[str]:
-        """The layer and the kernels its batches went to so far: "torch.nn.LSTM, oneDNN", "torch.nn.LSTM packed, ATen"."""
+        """The layer and the kernels its batches went to so far, such as "torch.nn.LSTM packed, ATen"."""
         return self._seen or {f"torch.nn.{self._layer}"}
 
     def _path(self, x: Tensor, packed: bool) -> str:
