@@ -32,11 +32,11 @@ def treebank(name: str, sentences: int, longest: int) -> str:
 
 
 def captions(name: str, lines: int) -> tuple[str, str]:
-    """Sources and targets, line by line: every tenth is long; a few words occur once."""
-    s = Stream(f"tiny/{name}")
+    """Sources and targets, line by line: every tenth is long, longer in train; a few words occur once."""
+    s, long = Stream(f"tiny/{name}"), 32 if name == "train" else 25
     pairs = []
     for k in range(lines):
-        words = [f"w{i}" for i in s.integers(30, 25 if k % 10 == 0 else 3 + k % 5)] + [f"{name}{k}"] * (k % 4 == 0)
+        words = [f"w{i}" for i in s.integers(30, long if k % 10 == 0 else 3 + k % 5)] + [f"{name}{k}"] * (k % 4 == 0)
         pairs.append((" ".join(words), " ".join(f"v{w}" for w in reversed(words)) + "."))
     return "\n".join(source for source, _ in pairs) + "\n", "\n".join(target for _, target in pairs) + "\n"
 
