@@ -38,6 +38,8 @@ class Suite(click.Group):
         try:
             return super().invoke(ctx)
         except ValueError as error:
+            if ctx.invoked_subcommand == "worker":  # a fault in a cell, whose whole traceback belongs in its log
+                raise
             click.echo(f"recurbench: {error}", err=True)
             ctx.exit(2)
 
@@ -213,13 +215,14 @@ def check(ctx: click.Context, precisions: tuple[str, ...], **chosen: Any) -> Non
     epilog=_examples("python -m suite report", "python -m suite report --results results --plan quick --out out/")
 )
 @RESULTS
-@click.option("--plan", default="", help="Only this plan.")
+@click.option("--plan", metavar="NAME", help="Only this plan.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Default: <results>/report.")
-def report(results: Path, plan: str, out: Path | None) -> None:
+def report(results: Path, plan: str | None, out: Path | None) -> None:
     """Tables, figures and one HTML page from the records; needs no framework and no MLflow."""
     from suite import report as reports
 
-    click.echo(reports.write(results, out or results / "report", plan))
+    for path in reports.write(results, out or results / "report", plan):
+        click.echo(path)
 
 
 @main.command(epilog=_examples("python -m suite sync", "python -m suite sync --tracking-uri http://localhost:5000"))
