@@ -194,14 +194,14 @@ def norms(groups: Sequence[Group], results: Path) -> Any:
 FIGURES = {"curves": curves, "pareto": pareto, "speed": speed, "flow": flow, "norms": norms}
 
 
-def write(groups: Sequence[Group], results: Path, out: Path) -> dict[str, list[Path]]:
-    """Every figure that has something to show, as SVG and PNG: name -> its two files."""
+def write(groups: Sequence[Group], results: Path, out: Path, names: Iterable[str] = FIGURES) -> dict[str, list[Path]]:
+    """The figures that have something to show, as SVG and PNG: name -> its two files."""
     import matplotlib
 
     files = {}
-    for name, draw in FIGURES.items():
+    for name in names:
         with matplotlib.rc_context(SETTINGS):
-            figure = draw(groups, results)
+            figure = FIGURES[name](groups, results)
         if figure is not None:
             files[name] = save(figure, out / name)
     return files

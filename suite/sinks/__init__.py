@@ -1,0 +1,1 @@
+"""Where records are shown besides the files that hold them."""

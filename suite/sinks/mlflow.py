@@ -1,0 +1,269 @@
+"""MLflow as a view of the records: one experiment, a parent run a sweep, a child run a cell. Only this file imports it.
+
+The runner calls `Sink` while cells run; `sync` replays finished records into a store that has missed them. A store that
+fails turns the sink off with one warning and costs no result. Replaying is idempotent: a cell is recognised by plan,
+key and machine, a point by its own time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from suite import clock, facts
+from suite import record as records
+from suite.record import SCHEMA, Record
+from suite.sinks import rows, runs, views
+from suite.spec.cell import Cell
+
+EXPERIMENT = f"recurbench-v{SCHEMA}"
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # 5 s; the default of 7 holds a sweep for 4 minutes a call
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # jobs for other products: 8 processes and 1.4 GB
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+UI = "http://127.0.0.1:5000"
+LOG = logging.getLogger(__name__)
+
+
+class Sink:
+    """What the runner tells MLflow. After the first failure ``online`` is False and every call does nothing."""
+
+    def __init__(self, uri: str | None, results: Path, plan: str) -> None:
+        """Open the store at ``uri`` (None: <results>/mlflow.db, made where there is none) for a plan's runs."""
+        _quiet()
+        self.uri = uri or _default_uri(results)
+        self.plan = plan
+        self.online = True
+        self.why_offline = ""
+        self.client: Any = None
+        self.experiment = ""
+        self.parent = ""
+        self.ended: list[Record] = []
+        self._runs: dict[str, str] = {}  # cell's key -> run
+        self._tails: dict[str, rows.Tail] = {}
+        try:
+            self._open(results)
+        except _faults() as error:
+            self.online, self.why_offline = False, f"{self.uri}: {_first_line(error)}"
+
+    def _open(self, results: Path) -> None:
+        from mlflow.tracking import MlflowClient
+
+        remote = self.uri.startswith(("http://", "https://"))
+        if remote:
+            with urllib.request.urlopen(f"{self.uri.rstrip('/')}/health", timeout=10):
+                pass
+        else:
+            results.mkdir(parents=True, exist_ok=True)
+            for name in ("alembic", "mlflow.store.db.utils"):  # a new store is no news
+                logging.getLogger(name).setLevel(logging.WARNING)
+        self.client = MlflowClient(tracking_uri=self.uri)
+        found = self.client.get_experiment_by_name(EXPERIMENT)
+        if found:
+            self.experiment = found.experiment_id
+        else:
+            place = None if remote else _artifacts(results)
+            self.experiment = self.client.create_experiment(EXPERIMENT, artifact_location=place)
+        self.client.set_experiment_tag(self.experiment, "mlflow.note.content", views.NOTE)
+        self.client.set_experiment_tag(self.experiment, "mlflow.experimentKind", "custom_model_development")
+        runs.close_stale(self.client, self.experiment)
+
+    @contextmanager
+    def _sending(self) -> Iterator[None]:
+        """A failure turns the sink off; the records go on, and `sync` sends them later."""
+        try:
+            yield
+        except _faults() as error:
+            self.online = False
+            self.why_offline = f"{self.uri}: {_first_line(error)}"
+            LOG.warning("MLflow is off (%s); the records are complete: python -m suite sync", self.why_offline)
+
+    def sweep(self, plan: str, description: str, cells: int) -> None:
+        """The parent run."""
+        if self.online:
+            with self._sending():
+                self.parent = self.create(plan, runs.sweep_tags(plan, description, cells), clock.wall_ms())
+
+    def start(self, cell: Cell) -> None:
+        """A child run in state RUNNING. What an earlier attempt at the cell left is removed (it can be restored)."""
+        if self.online:
+            with self._sending():
+                machine = str(facts.machine()["machine_id"])
+                for old in self.find(cell, machine):
+                    self.client.delete_run(old.info.run_id)
+                self.begin(cell, machine, clock.wall_ms())
+
+    def begin(self, cell: Cell, machine: str, at_ms: int) -> None:
+        from mlflow.entities import Param
+
+        tags = rows.cell_tags(cell, self.plan) | {"suite.machine_id": machine, "suite.runner": runs.runner()}
+        tags |= {"mlflow.parentRunId": self.parent}
+        run_id = self.create(cell.name, tags, at_ms)
+        self.client.log_batch(run_id, params=[Param(k, v) for k, v in rows.params(cell).items()])
+        self.adopt(cell, run_id)
+
+    def adopt(self, cell: Cell, run_id: str) -> None:
+        self._runs[cell.key], self._tails[cell.key] = run_id, rows.Tail(cell.steps)
+
+    def create(self, name: str, tags: dict[str, str], at_ms: int) -> str:
+        return self.client.create_run(self.experiment, start_time=at_ms, tags=tags, run_name=name).info.run_id
+
+    def find(self, cell: Cell, machine: str) -> list[Any]:
+        """The runs of a cell of this plan on one machine, the youngest first."""
+        own = {"suite.cell_key": cell.key, "suite.plan": self.plan, "suite.machine_id": machine}
+        return runs.search(self.client, self.experiment, own)
+
+    def feed(self, cell: Cell, folder: Path) -> None:
+        """Send what the worker has written since the last call."""
+        if self.online and cell.key in self._runs:
+            with self._sending():
+                self._send(self._runs[cell.key], self._tails[cell.key].rows(folder))
+
+    def _send(self, run_id: str, points: list[rows.Row]) -> None:
+        from mlflow.entities import Metric
+
+        for batch in rows.batches(points):
+            self.client.log_batch(run_id, metrics=[Metric(*row) for row in batch])
+
+    def end(self, record: Record, folder: Path, exit_code: int) -> None:
+        """The rest of the curves, the final numbers, data, artifacts and how it ended."""
+        self.ended.append(record)
+        if self.online and record.key in self._runs:
+            with self._sending():
+                self.finish(record, folder, exit_code)
+
+    def finish(self, record: Record, folder: Path, exit_code: int) -> None:
+        from mlflow.entities import RunTag
+
+        run_id = self._runs.pop(record.key)
+        end_ms = rows.milliseconds(record.finished) if record.finished else clock.wall_ms()
+        self._send(run_id, self._tails.pop(record.key).rows(folder))
+        self._send(run_id, [(name, value, end_ms, 0) for name, value in rows.finals(record).items()])
+        self.client.log_batch(run_id, tags=[RunTag(k, v) for k, v in rows.end_tags(record).items()])
+        self._data(run_id, record)
+        for name in ("result.json", "weights.safetensors", "flow.npz"):
+            if (folder / name).exists():
+                self.client.log_artifact(run_id, str(folder / name))
+        if (folder / "flow.npz").exists():
+            self._picture(run_id, record, folder)
+        self.client.set_tag(run_id, "suite.sent", record.finished)
+        self.client.set_terminated(run_id, rows.status(record, exit_code), end_ms)
+
+    def _data(self, run_id: str, record: Record) -> None:
+        """The task as a dataset: its name, options and digest."""
+        from mlflow.data.code_dataset_source import CodeDatasetSource
+        from mlflow.data.meta_dataset import MetaDataset
+        from mlflow.entities import DatasetInput, InputTag
+
+        if digest := record.digests.get("data"):
+            source = CodeDatasetSource(tags={k: str(v) for k, v in record.cell.options})
+            data = MetaDataset(source, name=record.cell.task, digest=digest[:36])
+            given = DatasetInput(data._to_mlflow_entity(), [InputTag("mlflow.data.context", "train")])
+            self.client.log_inputs(run_id, datasets=[given])
+
+    def _picture(self, run_id: str, record: Record, folder: Path) -> None:
+        from suite.report import figures
+        from suite.report.groups import group
+
+        with tempfile.TemporaryDirectory() as scratch:
+            drawn = figures.write(group([record]), folder.parent.parent, Path(scratch), ["flow"])
+            for path in drawn.get("flow", []):
+                self.client.log_artifact(run_id, str(path), "figures")
+
+    def close(self, status: str) -> None:
+        """End the parent run with the table in its note, and write the plan's chart view."""
+        if self.online and self.parent:
+            with self._sending():
+                self.table()
+                self.client.set_terminated(self.parent, status)
+                self.view()
+
+    def table(self) -> None:
+        from suite.report.groups import group
+        from suite.report.table import markdown
+
+        if self.ended:
+            text = markdown(group(self.ended))
+            self.client.set_tag(self.parent, "mlflow.note.content", text[:8000])
+            self.client.log_text(self.parent, text, "results.md")
+
+    def view(self) -> None:
+        """The format is MLflow's own: what it refuses is told, and fails nothing."""
+        from mlflow.exceptions import MlflowException
+
+        metrics = {r.metric for r in self.ended if r.metric}
+        try:
+            value = views.encode(self.plan, metrics, clock.wall_ms())
+            self.client.set_experiment_tag(self.experiment, views.PREFIX + views.key(self.plan), value)
+        except (MlflowException, ValueError) as error:
+            LOG.warning("MLflow: no chart view (%s)", error)
+
+    def url(self) -> str:
+        """Where the dashboard opens with the plan's charts; for a local store first the command that serves it."""
+        if self.uri.startswith(("http://", "https://")):
+            return views.address(self.uri, self.experiment, self.plan)
+        return f"python -m suite ui, then {views.address(UI, self.experiment, self.plan)}"
+
+
+def _default_uri(results: Path) -> str:
+    return f"sqlite:///{results.resolve() / 'mlflow.db'}"
+
+
+def _artifacts(results: Path) -> str:
+    return (results / "artifacts").resolve().as_uri()
+
+
+def _quiet() -> None:
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:300]
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    """What a store, a network or a disk may fail with; anything else is a bug."""
+    from alembic.util.exc import CommandError
+    from mlflow.exceptions import MlflowException
+
+    return MlflowException, CommandError, OSError
+
+
+def sync(results: Path, uri: str | None = None) -> int:
+    """Send every record below ``results`` that the store does not have whole; returns how many were sent.
+
+    ConnectionError where the store cannot be reached or fails on the way; a second call goes on from there.
+    """
+    from suite.sinks.replay import replay
+
+    found = records.read_all(results)
+    sent = 0
+    for plan in sorted({r.plan for r in found}):
+        sink = Sink(uri, results, plan)
+        if not sink.online:
+            raise ConnectionError(f"sync: {sink.why_offline}")
+        try:
+            sent += replay(sink, [r for r in found if r.plan == plan], results)
+        except _faults() as error:
+            raise ConnectionError(f"sync: {sink.uri}: {_first_line(error)}") from error
+    return sent
+
+
+def ui_command(results: Path) -> list[str]:
+    """The command that serves the dashboard of ``results``; the environment it needs is set in this process."""
+    _quiet()
+    place = ["--backend-store-uri", _default_uri(results), "--default-artifact-root", _artifacts(results)]
+    return [sys.executable, "-m", "mlflow", "server", *place, "--host", "127.0.0.1", "--port", "5000", "--workers", "1"]

@@ -1,0 +1,330 @@
+"""The MLflow sink on a store in a file: live feeding, statuses, replay, dead runners. One migration, then copies."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from suite.sinks import mlflow as sinks
+from suite.sinks import rows, runs, views
+from suite.sinks.mlflow import Sink
+from suite.spec.cell import Cell
+from tests.records import PLAN, START_MS, cell, curve_lines, failed, ok, write_all, write_folder
+
+MACHINE = "machine0"
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")  # inside MLflow 3.17
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("template")
+    sink = Sink(None, folder, PLAN)
+    assert sink.online, sink.why_offline
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def results(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copy(template, tmp_path / "mlflow.db")
+    monkeypatch.setattr(sinks.facts, "machine", lambda: {"machine_id": MACHINE})
+    return tmp_path
+
+
+def here(record: Any) -> Any:
+    """The record as this machine would have written it."""
+    return replace(record, facts={**record.facts, "machine_id": MACHINE})
+
+
+def cells(sink: Sink) -> list[Any]:
+    return runs.search(sink.client, sink.experiment, {"suite.role": "cell"})
+
+
+def history(sink: Sink, run: Any, name: str) -> list[tuple[int, int, float]]:
+    return [(p.step, p.timestamp, p.value) for p in sink.client.get_metric_history(run.info.run_id, name)]
+
+
+def live(sink: Sink, results: Path, record: Any, exit_code: int = 0) -> None:
+    """A cell as the runner drives it: started, fed while half its curve is written, ended."""
+    folder = results / record.plan / record.key
+    folder.mkdir(parents=True)
+    sink.start(record.cell)
+    (folder / "metrics.jsonl").write_text("".join(curve_lines(record.cell, 90)), encoding="utf-8")
+    sink.feed(record.cell, folder)
+    write_folder(results, record)
+    sink.end(record, folder, exit_code)
+
+
+def test_a_cell_is_shown_while_it_runs_and_complete_afterwards(results: Path) -> None:
+    r = here(ok(cell(flow_at=(1, 200))))
+    sink = Sink(None, results, PLAN)
+    sink.sweep(PLAN, "what it shows", 1)
+    folder = results / PLAN / r.key
+    folder.mkdir(parents=True)
+    lines = "".join(curve_lines(r.cell, 90))
+    sink.start(r.cell)
+    (folder / "metrics.jsonl").write_text(lines[:-7], encoding="utf-8")  # the last line is not whole yet
+    sink.feed(r.cell, folder)
+    (run,) = cells(sink)
+    assert run.info.status == "RUNNING"
+    assert run.info.run_name == "pytorch/gru/hmm_tag/s0"
+    assert [p[0] for p in history(sink, run, "train/loss")] == list(range(1, 90))
+
+    write_folder(results, r)
+    sink.end(r, folder, 0)
+    (run,) = cells(sink)
+    assert run.info.status == "FINISHED"
+    points = history(sink, run, "train/loss")
+    assert [p[0] for p in points] == list(range(1, 201))
+    assert points[4][1] == START_MS + 50
+    assert run.data.metrics["final/accuracy"] == pytest.approx(r.scores["test"]["accuracy"])
+    assert run.data.metrics["final/parameters"] == 12_000
+    assert run.data.tags["outcome"] == "ok"
+    assert run.data.tags["mlflow.parentRunId"] == sink.parent
+    assert run.data.params["sizes.hidden"] == "32"
+    assert run.inputs.dataset_inputs[0].dataset.name == "hmm_tag"
+    names = {a.path for a in sink.client.list_artifacts(run.info.run_id)}
+    assert names == {"result.json", "weights.safetensors", "flow.npz", "figures"}
+    assert "/artifacts/" in run.info.artifact_uri
+
+    sink.close("FINISHED")
+    parent = sink.client.get_run(sink.parent)
+    assert parent.info.status == "FINISHED"
+    assert "gru pytorch scan" in parent.data.tags["mlflow.note.content"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "exit_code", "status"),
+    [
+        ("unsupported", 0, "FINISHED"),
+        ("diverged", 0, "FAILED"),
+        ("oom", 1, "FAILED"),
+        ("crash", 1, "FAILED"),
+        ("crash", -11, "KILLED"),
+        ("timeout", -15, "KILLED"),
+    ],
+)
+def test_status_follows_from_how_it_ended(results: Path, outcome: Any, exit_code: int, status: str) -> None:
+    sink = Sink(None, results, PLAN)
+    sink.sweep(PLAN, "", 1)
+    live(sink, results, here(failed(cell(), outcome, "because")), exit_code)
+    (run,) = cells(sink)
+    assert run.info.status == status
+    assert (run.data.tags["outcome"], run.data.tags["reason"]) == (outcome, "because")
+
+
+def test_long_curves_are_thinned_and_live_and_replay_agree(tmp_path: Path) -> None:
+    c = cell(steps=1000)
+    lines = curve_lines(c)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole.mkdir()
+    parts.mkdir()
+    (whole / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
+    replayed = rows.Tail(c.steps).rows(whole)
+    tail, fed = rows.Tail(c.steps), []
+    for upto in range(0, 1001, 37):
+        (parts / "metrics.jsonl").write_text("".join(lines[:upto]) + '{"step": ', encoding="utf-8")
+        fed += tail.rows(parts)
+    (parts / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
+    assert fed + tail.rows(parts) == replayed
+    steps = [step for name, _, _, step in replayed if name == "train/loss"]
+    assert 290 <= len(steps) <= rows.POINTS
+    assert steps[-1] == 1000
+    assert [s for name, _, _, s in replayed if name == "val/accuracy"] == list(range(20, 1001, 20))
+
+
+def test_what_is_not_finite_is_never_sent(results: Path) -> None:
+    values = {"train/loss": math.nan, "grad/global_norm": math.inf, "eval/accuracy": 0.5}
+    line = json.dumps({"step": 1, "time_ms": START_MS, "values": values}) + "\n"
+    (results / "metrics.jsonl").write_text(line, encoding="utf-8")
+    assert [row[0] for row in rows.Tail(10).rows(results)] == ["eval/accuracy"]
+    r = replace(ok(cell()), last_grad_norm=math.inf, last_loss=math.nan)
+    assert not {"final/grad_norm", "final/loss"} & rows.finals(r).keys()
+
+
+def test_names_have_one_slash() -> None:
+    assert all(name.count("/") == 1 for name in rows.finals(ok(cell())))
+
+
+def test_replay_equals_live_and_twice_is_once(results: Path, template: Path, tmp_path: Path) -> None:
+    r = here(ok(cell()))
+    sink = Sink(None, results, PLAN)
+    sink.sweep(PLAN, "", 1)
+    live(sink, results, r)
+    sink.close("FINISHED")
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    shutil.copy(template, tmp_path / "other.db")
+    assert sinks.sync(results, other) == 1
+    assert sinks.sync(results, other) == 0
+    assert sinks.sync(results) == 0  # the live run had everything
+    again = Sink(other, results, PLAN)
+    (a,), (b,) = cells(sink), cells(again)
+    assert a.data.metrics == b.data.metrics
+    for name in a.data.metrics:
+        assert history(sink, a, name) == history(again, b, name)
+    differ = {"suite.runner", "mlflow.parentRunId", "mlflow.user"}
+    assert {k: v for k, v in a.data.tags.items() if k not in differ} == {
+        k: v for k, v in b.data.tags.items() if k not in differ
+    }
+    assert (a.info.status, a.info.end_time) == (b.info.status, b.info.end_time)
+    assert b.info.start_time == rows.milliseconds(r.started)
+
+
+def test_sync_completes_a_run_that_was_cut_off(results: Path) -> None:
+    r = here(ok(cell()))
+    sink = Sink(None, results, PLAN)
+    sink.sweep(PLAN, "", 1)
+    folder = write_folder(results, r)
+    (folder / "metrics.jsonl").write_text("".join(curve_lines(r.cell, 50)), encoding="utf-8")
+    sink.start(r.cell)
+    sink.feed(r.cell, folder)
+    (before,) = cells(sink)
+    write_folder(results, r)
+    assert sinks.sync(results) == 1
+    (after,) = cells(sink)
+    assert after.info.run_id == before.info.run_id
+    assert after.info.status == "FINISHED"
+    assert len(history(sink, after, "train/loss")) == 200
+    assert sink.client.get_run(sink.parent).info.status == "FINISHED"
+
+
+def test_an_earlier_attempt_never_mixes_into_a_later_one(results: Path) -> None:
+    r = here(ok(cell()))
+    sink = Sink(None, results, PLAN)
+    sink.sweep(PLAN, "", 1)
+    folder = write_folder(results, r)
+    earlier = "".join(curve_lines(r.cell, 50)).replace(str(START_MS)[:6], str(START_MS - 10**8)[:6])
+    (folder / "metrics.jsonl").write_text(earlier, encoding="utf-8")
+    sink.start(r.cell)
+    sink.feed(r.cell, folder)
+    (before,) = cells(sink)
+    write_folder(results, r)
+    assert sinks.sync(results) == 1
+    (after,) = cells(sink)
+    assert after.info.run_id != before.info.run_id
+    assert [p[0] for p in history(sink, after, "train/loss")] == list(range(1, 201))
+    sink.start(r.cell)  # run once more: the dashboard shows a cell of a plan once
+    (again,) = cells(sink)
+    assert again.info.status == "RUNNING"
+
+
+def test_another_machine_has_its_own_run(results: Path) -> None:
+    write_all(results, [here(ok(cell()))], flow=False)
+    assert sinks.sync(results) == 1
+    write_all(results, [replace(ok(cell()), facts={"machine_id": "machine1"})], flow=False)
+    assert sinks.sync(results) == 1
+    assert len(cells(Sink(None, results, PLAN))) == 2
+
+
+def test_runs_of_dead_runners_are_killed_and_others_are_left(results: Path) -> None:
+    sink = Sink(None, results, PLAN)
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    host, me, boot = runs.runner().split(":")
+    runners = {"gone": f"{host}:{child.pid}:{boot}", "before boot": f"{host}:{me}:0", "elsewhere": f"far:{child.pid}:0"}
+    made = {name: sink.create(name, {"suite.runner": r}, START_MS) for name, r in runners.items()}
+    made["mine"] = sink.create("mine", {"suite.runner": runs.runner()}, START_MS)
+    assert runs.close_stale(sink.client, sink.experiment) == 2
+    status = {name: sink.client.get_run(run_id).info.status for name, run_id in made.items()}
+    assert status == {"gone": "KILLED", "before boot": "KILLED", "elsewhere": "RUNNING", "mine": "RUNNING"}
+
+
+def test_a_store_that_breaks_costs_one_warning_and_no_result(
+    results: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.exceptions import MlflowException
+
+    def broken(*args: object, **more: object) -> None:
+        raise MlflowException("disk I/O error\nand a page of SQL")
+
+    sink = Sink(None, results, PLAN)
+    sink.sweep(PLAN, "", 2)
+    monkeypatch.setattr(sink.client, "log_batch", broken)
+    with caplog.at_level(logging.WARNING):
+        live(sink, results, here(ok(cell())))
+        live(sink, results, here(ok(cell(seed=1))))
+        sink.close("FINISHED")
+    assert not sink.online
+    assert "disk I/O error" in sink.why_offline
+    assert "page of SQL" not in sink.why_offline
+    assert len([m for m in caplog.messages if "MLflow is off" in m]) == 1
+    assert sinks.sync(results) == 2
+    assert {run.info.status for run in cells(Sink(None, results, PLAN))} == {"FINISHED"}
+
+
+def test_a_bug_of_ours_is_not_swallowed(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = Sink(None, results, PLAN)
+    monkeypatch.setattr(sink, "find", lambda *a: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        sink.start(cell())
+
+
+def test_the_view_decodes_and_names_the_plans_metric(results: Path) -> None:
+    sink = Sink(None, results, PLAN)
+    sink.sweep(PLAN, "", 1)
+    live(sink, results, here(ok(cell())))
+    sink.close("FINISHED")
+    tags = sink.client.get_experiment(sink.experiment).tags
+    value = tags[views.PREFIX + views.key(PLAN)]
+    assert len(value) <= views.LIMIT
+    state = views.decode(value)
+    assert state == views.state(PLAN, {"accuracy"})
+    assert {c["metricSectionId"] for c in state["compareRunCharts"]} <= {s["uuid"] for s in state["compareRunSections"]}
+    assert len({c["uuid"] for c in state["compareRunCharts"]}) == len(state["compareRunCharts"])
+    assert sink.url().endswith(
+        f"#/experiments/{sink.experiment}/runs?viewStateShareKey=recurbench-{PLAN}"
+        "&compareRunsMode=CHART&workflowType=machine_learning"
+    )
+    assert "recurbench" in tags["mlflow.note.content"]
+
+
+def test_a_view_too_long_for_the_store_fails_nothing(
+    results: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(views, "LIMIT", 10)
+    sink = Sink(None, results, PLAN)
+    sink.sweep(PLAN, "", 0)
+    with caplog.at_level(logging.WARNING):
+        sink.close("FINISHED")
+    assert sink.online
+    assert any("no chart view" in m for m in caplog.messages)
+
+
+def test_a_server_that_is_down_at_the_start(tmp_path: Path) -> None:
+    sink = Sink("http://127.0.0.1:9", tmp_path, PLAN)
+    assert not sink.online
+    assert "refused" in sink.why_offline
+    sink.sweep(PLAN, "", 1)
+    live(sink, tmp_path, ok(cell()))
+    sink.close("FINISHED")
+    with pytest.raises(ConnectionError, match=r"sync: http://127\.0\.0\.1:9"):
+        sinks.sync(tmp_path, "http://127.0.0.1:9")
+
+
+def test_the_command_of_the_dashboard_names_the_store(tmp_path: Path) -> None:
+    command = sinks.ui_command(tmp_path)
+    assert command[0] == sys.executable
+    assert f"sqlite:///{tmp_path / 'mlflow.db'}" in command
+
+
+def test_importing_the_sink_does_not_import_mlflow() -> None:
+    code = "import sys, suite.sinks.mlflow; print({'mlflow', 'pandas', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_a_cells_params_are_complete() -> None:
+    c = cell(options=(("time", 5),))
+    told = rows.params(c)
+    assert told["options.time"] == "5"
+    assert told["optim.lr"] == "0.001"
+    assert isinstance(c, Cell)
+    assert set(c.as_json()) - {"options", "sizes", "optim"} <= told.keys()
