@@ -131,8 +131,10 @@ def load(
         grid |= {"precision": precision} if precision else {}
         grid |= {"steps": steps} if steps else {}
     _known_names(grids, source)
+    whole = grids
     for axis, chosen in (("backend", backends), ("arch", archs), ("task", tasks), ("impl", impls)):
-        grids = _narrow(grids, axis, chosen, file.name)
+        present = list(dict.fromkeys(itertools.chain.from_iterable(grid[axis] for grid in whole)))
+        grids = _narrow(grids, axis, chosen, present, file.name) if chosen else grids
     cells = dict.fromkeys(cell for grid in grids for cell in _multiply(grid, source))
     if not cells:
         raise ValueError(f"{source}: no cell is left; the filters exclude each other, or --seeds is 0")
@@ -185,10 +187,10 @@ def _known_names(grids: list[dict[str, Any]], source: str) -> None:
                 raise registry.unknown(f"{source}: {axis}", name, names)
 
 
-def _narrow(grids: list[dict[str, Any]], axis: str, chosen: Sequence[str], plan: str) -> list[dict[str, Any]]:
-    if not chosen:
-        return grids
-    present = list(dict.fromkeys(itertools.chain.from_iterable(grid[axis] for grid in grids)))
+def _narrow(
+    grids: list[dict[str, Any]], axis: str, chosen: Sequence[str], present: list[str], plan: str
+) -> list[dict[str, Any]]:
+    """The grids with the chosen names only; ``present`` are all that the plan has on this axis."""
     added = [name for name in chosen if name not in present]
     if axis == "task" and added:  # a task comes with its options and sizes, which only a plan gives
         raise registry.unknown(f"task of plan {plan}", added[0], present)
