@@ -69,7 +69,7 @@ def versions() -> dict[str, str]:
     torch = importlib.import_module("torch")
     built = torch.__config__.show()
     found = {
-        "mkl": re.search(r"Math Kernel Library Version (\S+)", built),
+        "mkl": re.search(r"Math Kernel Library Version ([\d.]+)", built),
         "onednn": re.search(r"MKL-DNN v(\S+)", built),
         "cpu_capability": re.search(r"CPU capability usage: (\S+)", built),
     }

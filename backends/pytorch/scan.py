@@ -2,9 +2,8 @@
 
     s_t = where(valid_t, step(a_t, s_{t-1}), s_{t-1})      y_t = where(valid_t, s_t[0], 0)
 
-with a = x W + b computed for all steps at once.
-
-Where every row is full, the eager loop leaves the masks out: the numbers are the same.
+a = x W + b is computed for all steps at once. Where every row is full the eager loop leaves the masks out: the numbers
+are the same.
 """
 
 from __future__ import annotations
@@ -52,28 +51,25 @@ def scan(
 
 def compiled_scan(device: str) -> Callable[..., tuple[Tensor, State]]:
     """`scan` through torch.compile: one graph for each shape. Unsupported where nothing can compile for ``device``."""
-    from torch._dynamo import (
-        config,
-    )  # here, because importing the compiler takes a second that the eager loop need not wait
+    # imported here: it takes a second or more, which the eager loop need not wait
+    from torch._dynamo import config
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler
 
     if device == "cuda" and importlib.util.find_spec("triton") is None:
-        raise Unsupported("torch.compile needs triton on cuda, and it is not installed; use impl = scan")
+        raise Unsupported("torch.compile needs triton on cuda, and it is not installed: use impl = scan")
     try:
         if device == "cpu":
             get_cpp_compiler()
     except InvalidCxxCompiler:
-        raise Unsupported(
-            "torch.compile needs a C++ compiler on cpu: install g++ or set CXX; or use impl = scan"
-        ) from None
+        raise Unsupported("torch.compile finds no C++ compiler: install g++ or set CXX; or use impl = scan") from None
     # every layer, direction, shape and mode of every model shares this one function's cache; 8 graphs is the default
     config.recompile_limit, config.accumulated_recompile_limit = 256, 1024
     return torch.compile(scan, fullgraph=True, dynamic=False)
 
 
 class Scan:
-    """A stack of layers run by ``loop``. It owns its parameters, canonical in name and layout."""
+    """A stack of layers as loops. It owns its parameters, canonical in name and layout."""
 
     layout = IDENTITY
 

@@ -18,7 +18,7 @@ from backends.pytorch.network import Data, Runner
 from backends.pytorch.optim import norms, update
 from backends.pytorch.scan import Named
 from suite.spec.contract import Array, Batch, Net, Optim, Params, Precision, Snapshot, State, StepResult
-from suite.spec.optim import SLOTS, corrections
+from suite.spec.optim import SLOTS, corrections, init_slots
 from suite.spec.params import shapes, stacks, state_shapes
 
 Maker = Callable[[Net, str, torch.dtype, str], Runner]
@@ -72,7 +72,7 @@ class Trainer:
         report = pending.report.cpu().numpy().astype(np.float64)
         rows, each = report[: pending.rows], report[pending.rows :]
         return StepResult(
-            float(rows.sum()), float(np.sqrt(np.sum(each**2))), dict(zip(self._params, each.tolist(), strict=True))
+            float(rows.sum()), float(np.linalg.norm(each)), dict(zip(self._params, each.tolist(), strict=True))
         )
 
     def grads(self, handle: Data) -> tuple[float, Params]:
@@ -115,9 +115,9 @@ class Trainer:
         """Continue from ``snapshot``; missing slots start at zero."""
         self._step = snapshot.step
         self._fill(self._params, snapshot.params)
+        slots = snapshot.slots or init_slots(self._optim, snapshot.params)
         for slot, values in self._slots.items():
-            zeros = {name: np.zeros_like(p) for name, p in snapshot.params.items()}
-            self._fill(values, snapshot.slots[slot] if snapshot.slots else zeros)
+            self._fill(values, slots[slot])
 
     def ran(self) -> str:
         """What really executes."""
