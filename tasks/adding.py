@@ -21,7 +21,7 @@ SOLVED = 0.04  # an answer is right if it is off by less (Hochreiter & Schmidhub
 
 
 class Adding:
-    """The sum of two marked numbers among ``time``.
+    """Many numbers in, the sum of the two marked ones out.
 
     >>> task = Adding(time=4, val_size=2, test_size=2)
     >>> batch = task.batch("train", seed=0, step=0, size=1)

@@ -86,8 +86,7 @@ def count(splits: Splits, split: str, size: int) -> int:
     """How many batches of ``size`` rows make up a split."""
     if split not in splits:
         raise ValueError(f"split {split!r} is not known or has no end; use one of {', '.join(splits)}")
-    whole_number("batch", 1, size=size)
-    return sum(-(-len(part.x) // size) for part in splits[split])
+    return _batches(splits[split], size)
 
 
 def evaluation(splits: Splits, split: str, step: int, size: int) -> Batch:
@@ -95,34 +94,37 @@ def evaluation(splits: Splits, split: str, step: int, size: int) -> Batch:
     batches = count(splits, split, size)
     if not 0 <= step < batches:
         raise ValueError(f"step {step} of {split!r} does not exist; {size} rows a batch make steps 0..{batches - 1}")
-    number, first = _locate(splits[split], step, size)
-    part = splits[split][number]
-    return take(part, np.arange(first, min(first + size, len(part.x))), size)
+    part, row = _locate(splits[split], step, size)
+    rows = splits[split][part]
+    return take(rows, np.arange(row, min(row + size, len(rows.x))), size)
 
 
 def epochs(parts: Sequence[Batch], name: str, step: int, size: int) -> Batch:
     """Batch ``step`` of endless epochs over a finite training set; ``name`` holds the task and the seed."""
     whole_number("batch", 0, step=step)
-    epoch, position = divmod(step, count({"train": parts}, "train", size))
-    order = _permutation(f"{name}/{epoch}", count({"train": parts}, "train", size))
-    number, first = _locate(parts, int(order[position]), size)
-    rows = _permutation(f"{name}/{epoch}/{number}", len(parts[number].x))
-    return take(parts[number], rows[first : first + size], size)
+    batches = _batches(parts, size)
+    epoch, position = divmod(step, batches)
+    part, row = _locate(parts, int(_permutation(f"{name}/{epoch}", batches)[position]), size)
+    rows = _permutation(f"{name}/{epoch}/{part}", len(parts[part].x))
+    return take(parts[part], rows[row : row + size], size)
+
+
+def _batches(parts: Sequence[Batch], size: int) -> int:
+    whole_number("batch", 1, size=size)
+    return sum(-(-len(rows.x) // size) for rows in parts)
 
 
 def _locate(parts: Sequence[Batch], batch: int, size: int) -> tuple[int, int]:
-    """Which part, and which of its rows, a batch starts with."""
-    for number, part in enumerate(parts):
-        batches = -(-len(part.x) // size)
-        if batch < batches:
-            return number, batch * size
-        batch -= batches
-    raise AssertionError("the caller has counted the batches")
+    """The part that a batch belongs to, and the first of its rows there."""
+    part = 0
+    while batch >= (here := _batches(parts[part : part + 1], size)):
+        batch, part = batch - here, part + 1
+    return part, batch * size
 
 
 @lru_cache(maxsize=16)  # every batch of an epoch needs the same few permutations
-def _permutation(name: str, count: int) -> Array:
-    return Stream(name).permutation(count)
+def _permutation(name: str, size: int) -> Array:
+    return Stream(name).permutation(size)
 
 
 def mean_loss(signature: Signature, predictions: Sequence[Array], batches: Sequence[Batch]) -> float:

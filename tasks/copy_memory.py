@@ -23,7 +23,7 @@ from tasks import common
 
 
 class CopyMemory:
-    """Repeat ``length`` symbols after ``time`` steps.
+    """Symbols in, a wait, the symbols out.
 
     >>> task = CopyMemory(time=3, symbols=3, length=3, val_size=2, test_size=2)
     >>> batch = task.batch("train", seed=0, step=0, size=1)

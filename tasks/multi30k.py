@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from suite.spec.contract import UNK, Array, Batch, Bound, Signature, Unsupported
+from suite.spec.contract import UNK, Array, Batch, Bound, Signature
 from suite.spec.random import Stream
 from tasks import common, data
 
@@ -38,7 +38,10 @@ def words(line: str) -> list[str]:
 
 
 class Multi30k:
-    """English captions in, German captions out. ``train_size`` takes the first so many pairs."""
+    """English captions in, German captions out. ``train_size`` takes the first so many pairs.
+
+    ``left_out`` says how many of them are too long; ``source_words`` and ``target_words`` are the vocabularies.
+    """
 
     name = "multi30k"
     metric = "bleu"
@@ -153,7 +156,7 @@ def _sacrebleu() -> Any:
     try:
         from sacrebleu import metrics
     except ModuleNotFoundError as error:
-        raise Unsupported("multi30k: BLEU needs sacrebleu: pip install 'recurbench[mt]'") from error
+        raise ValueError("multi30k: BLEU needs sacrebleu: pip install 'recurbench[mt]'") from error
     return metrics
 
 

@@ -75,7 +75,7 @@ def classes(word: str) -> list[str]:
 
 
 class PosUd:
-    """Words in, parts of speech out; ``treebank`` is da_ud13, en_ewt or en_atis."""
+    """Words of a treebank in, their parts of speech out."""
 
     name = "pos_ud"
     metric = "accuracy"
@@ -119,7 +119,7 @@ class PosUd:
         return common.share("accuracy", *common.right(predictions, batches)) | {"loss": loss}
 
     def bounds(self, bidirectional: bool) -> tuple[Bound, ...]:
-        """Two floors on the test split, counted in train; no ceiling is known."""
+        """Two floors on the test split, counted in train (an unknown word stands for its class); no known ceiling."""
         pairs = np.zeros((self.signature.inputs, self.signature.outputs))
         for part in self._parts:
             np.add.at(pairs, (part.x[part.valid], part.y[part.valid]), 1)

@@ -57,6 +57,11 @@ def test_every_task_keeps_the_contract(name: str, tmp_path: Path, monkeypatch: p
     contract.check_task(make(name, tmp_path, monkeypatch), size=8)
 
 
+@pytest.mark.parametrize("name", TASKS)
+def test_what_makes_a_task_says_what_it_is(name: str) -> None:
+    assert (TASKS[name].__doc__ or "").partition("\n")[0].endswith(".")
+
+
 @pytest.mark.parametrize("name", GOLDEN)
 def test_data_are_the_published_bytes(name: str) -> None:
     assert TASKS[name]().digest() == GOLDEN[name]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from suite.contract import right_answers
-from suite.spec.contract import EOS, UNK, Batch, Unsupported
+from suite.spec.contract import EOS, UNK, Batch
 from tasks import common, data, multi30k
 from tasks.multi30k import Multi30k, words
 from tasks.pos_ud import RARE, TREEBANKS, PosUd, classes, parse
@@ -175,7 +175,7 @@ def test_a_slice_of_train_has_its_own_vocabulary() -> None:
 @pytest.mark.usefixtures("tiny")
 def test_without_sacrebleu_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sacrebleu", None)
-    with pytest.raises(Unsupported, match=r"^multi30k: BLEU needs sacrebleu: pip install 'recurbench\[mt\]'$"):
+    with pytest.raises(ValueError, match=r"^multi30k: BLEU needs sacrebleu: pip install 'recurbench\[mt\]'$"):
         Multi30k()
 
 
