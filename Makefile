@@ -50,7 +50,7 @@ clean:  ## remove caches and builds; results and .venv stay
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || { \
 		for python in $(or $(PYTHON),python3 python3.11 python3.12 python3.13); do \
-			if "$$python" -c '$(IN_RANGE)' 2>/dev/null; then echo "$$python -m venv $(VENV)"; exec "$$python" -m venv $(VENV); fi; \
+			if "$$python" -c '$(IN_RANGE)' >/dev/null 2>&1; then echo "$$python -m venv $(VENV)"; exec "$$python" -m venv $(VENV); fi; \
 		done; \
 		echo "recurbench needs Python 3.11, 3.12 or 3.13 with venv; $(or $(PYTHON),python3) is `$(or $(PYTHON),python3) -V 2>&1 | head -n 1`:" \
 			"install one (on Debian with its python3-venv) and say make PYTHON=python3.12" >&2; exit 1; }
