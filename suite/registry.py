@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Iterable
 from importlib.metadata import entry_points
+from types import ModuleType
 from typing import Any, cast
 
 from suite.spec.archs import ARCHS
@@ -82,6 +83,14 @@ def backend(name: str) -> Backend:
     if name not in plugins:
         raise unknown("backend", name, backends())
     return cast(Backend, plugins[name].load())
+
+
+def member(name: str, part: str) -> ModuleType:
+    """The file ``part`` of a backend's folder, which may import its framework."""
+    module = backend(name)
+    if not installed(module):
+        raise Unsupported(f"{module.REQUIRES} is not installed: pip install 'recurbench[{module.EXTRA}]'")
+    return importlib.import_module(f"{cast(ModuleType, module).__name__}.{part}")
 
 
 def installed(module: Backend) -> bool:

@@ -180,9 +180,7 @@ def check_trajectory(model: Model, arch: Arch, precision: str) -> Iterator[Check
 
 def run(model: Model, first: int, count: int) -> list[float]:
     """``count`` updates on LABEL's batches from number ``first`` -> their losses."""
-    return [
-        model.wait(model.step(model.put(LABEL.batch(t)), LABEL.optim.lr)).loss for t in range(first, first + count)
-    ]
+    return [model.wait(model.step(model.put(LABEL.batch(t)), LABEL.optim.lr)).loss for t in range(first, first + count)]
 
 
 def trajectory(net: Net, start: Snapshot, count: int) -> tuple[list[float], Snapshot]:

@@ -26,9 +26,7 @@ def loss_rows(signature: Signature, outputs: Array, batch: Batch) -> tuple[Array
     total = e.sum(-1, keepdims=True)
     ce = np.log(total[..., 0]) + top[..., 0] - np.take_along_axis(outputs, batch.y[..., None], -1)[..., 0]
     doutputs = e / total
-    np.put_along_axis(
-        doutputs, batch.y[..., None], np.take_along_axis(doutputs, batch.y[..., None], -1) - 1.0, -1
-    )
+    np.put_along_axis(doutputs, batch.y[..., None], np.take_along_axis(doutputs, batch.y[..., None], -1) - 1.0, -1)
     rows = scale * np.where(batch.scored, ce, 0)
     return rows.reshape(len(rows), -1).sum(1), scale * np.where(batch.scored[..., None], doutputs, 0)
 
