@@ -6,7 +6,6 @@ import importlib
 import os
 from typing import TYPE_CHECKING
 
-from suite.spec.archs import ARCHS
 from suite.spec.contract import Model, Net, Optim, Precision, Snapshot, Unsupported
 
 if TYPE_CHECKING:
@@ -16,9 +15,18 @@ NAME = "tensorflow"
 REQUIRES = "tensorflow"
 EXTRA = "tf"
 TABLE = {
-    **{(arch, "stock"): f"backends.tensorflow.stock:{arch}" for arch in ARCHS},
-    **{(arch, "scan"): "backends.tensorflow.scan:make" for arch in ARCHS},
-    **{(arch, "scan-compiled"): "backends.tensorflow.scan:make_compiled" for arch in ARCHS},
+    ("rnn", "stock"): "backends.tensorflow.stock:rnn",
+    ("gru", "stock"): "backends.tensorflow.stock:gru",
+    ("gru_before", "stock"): "backends.tensorflow.stock:gru_before",
+    ("lstm", "stock"): "backends.tensorflow.stock:lstm",
+    ("rnn", "scan"): "backends.tensorflow.scan:make",
+    ("gru", "scan"): "backends.tensorflow.scan:make",
+    ("gru_before", "scan"): "backends.tensorflow.scan:make",
+    ("lstm", "scan"): "backends.tensorflow.scan:make",
+    ("rnn", "scan-compiled"): "backends.tensorflow.scan:make_compiled",
+    ("gru", "scan-compiled"): "backends.tensorflow.scan:make_compiled",
+    ("gru_before", "scan-compiled"): "backends.tensorflow.scan:make_compiled",
+    ("lstm", "scan-compiled"): "backends.tensorflow.scan:make_compiled",
 }
 GAPS: dict[tuple[str, str], str] = {}
 
@@ -52,6 +60,7 @@ def setup(precision: Precision, device: str, threads: int) -> None:
     tf.config.experimental.enable_tensor_float_32_execution(False)
     if device == "cuda":
         tf.config.experimental.enable_op_determinism()
+    tf.get_logger().setLevel("ERROR")  # it takes a second model's first trace for a retrace of the first model
     keras.config.set_floatx(precision)
 
 
@@ -71,8 +80,12 @@ def build(net: Net, impl: str, optim: Optim, snapshot: Snapshot, precision: Prec
 
 
 def versions() -> dict[str, str]:
-    """What decides the numbers."""
+    """What decides the numbers: versions, and whether oneDNN was switched on or off (TF_ENABLE_ONEDNN_OPTS)."""
     import keras
     import tensorflow as tf
 
-    return {"tensorflow": tf.__version__, "keras": keras.__version__}
+    out = {"tensorflow": tf.__version__, "keras": keras.__version__}
+    if tf.config.list_logical_devices("GPU"):
+        built = tf.sysconfig.get_build_info()
+        out |= {"cuda": built["cuda_version"], "cudnn": built["cudnn_version"]}
+    return out | {"onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default")}

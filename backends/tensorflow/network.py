@@ -1,4 +1,4 @@
-"""The three networks on top of a stack of recurrent layers, as ``suite.spec.network`` has them; knows no implementation.
+"""The three networks of ``suite.spec.network`` on top of stacks of recurrent layers, whatever runs those.
 
 batch   what `Trainer.put` made: "x" (B, T) or (B, T, F), "valid" (B, T), "y", "scored", "scale" = 1 / number of scored
         targets (and values); "translate" has "y_in" and "y_valid" (B, S) beside them

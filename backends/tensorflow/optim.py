@@ -14,12 +14,8 @@ from suite.spec.optim import CLIP_EPS, decays
 
 
 def norms(layout: Layout, grads: Named) -> tf.Tensor:
-    """The norm of each canonical parameter's gradient, in order, before clipping: (P,) float64.
-
-    Added up in float64: XLA's float32 sum on a CPU runs from first to last and would move the clipping.
-    """
-    squares = [tf.reduce_sum(tf.square(tf.cast(part(place, grads), tf.float64))) for place in layout.values()]
-    return tf.sqrt(tf.stack(squares))
+    """The norm of each canonical parameter's gradient, in order, before clipping: (P,)."""
+    return tf.stack([tf.norm(part(place, grads)) for place in layout.values()])
 
 
 def update(
@@ -28,12 +24,13 @@ def update(
     """One update of ``params`` and ``slots`` in place. ``each``: what `norms` gave; ``host``: (lr, c1, c2)."""
     lr, c1, c2 = tf.unstack(host)
     decayed = {place.native for name, place in layout.items() if decays(name)} if optim.weight_decay else set()
-    scale = tf.ones((), host.dtype)
+    scale: tf.Tensor | float = 1.0
     if optim.clip:
-        scale = tf.cast(tf.minimum(optim.clip / (tf.norm(each) + CLIP_EPS), 1.0), host.dtype)
+        scale = tf.minimum(optim.clip / (tf.norm(each) + CLIP_EPS), 1.0)
     for name, p in params.items():
-        g = scale * grads[name] if optim.clip else grads[name]
-        moved, kept = _rule(optim, lr, c1, c2, g, {slot: values[name] for slot, values in slots.items()})
+        moved, kept = _rule(
+            optim, lr, c1, c2, scale * grads[name], {slot: values[name] for slot, values in slots.items()}
+        )
         p.assign(p - lr * (optim.weight_decay * p) - moved if name in decayed else p - moved)
         for slot, value in kept.items():
             slots[slot][name].assign(value)

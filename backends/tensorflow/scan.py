@@ -1,8 +1,8 @@
 """The masked scan over time around a cell: tf.while_loop with the input's share hoisted, and the same under XLA.
 
-    s_t = where(valid_t, step(a_t, s_{t-1}), s_{t-1})      y_t = where(valid_t, s_t[0], 0)      a = x W + b, all steps at once
+    s_t = where(valid_t, step(a_t, s_{t-1}), s_{t-1})      y_t = where(valid_t, s_t[0], 0)      a = x W + b at once
 
-The loop pops its inputs off tensor lists and pushes its outputs, because the gradient of a pop is a push of one element.
+The loop pops its inputs off tensor lists and pushes its outputs: the gradient of a pop is a push of one element.
 Reading a TensorArray by index would make its gradient an array of all T elements at every step: O(T^2) in all.
 """
 
@@ -71,7 +71,7 @@ def make(net: Net, prefix: str, dtype: tf.DType, device: str, compiled: bool = F
             x = tf.concat(ys, axis=-1)
         return tf.transpose(x, (1, 0, 2)), final
 
-    return Runner(params, identity(params), run, "tf.while_loop" + ", XLA" * compiled, compiled)
+    return Runner(params, identity(params), run, "tf.while_loop", compiled)
 
 
 def make_compiled(net: Net, prefix: str, dtype: tf.DType, device: str) -> Runner:

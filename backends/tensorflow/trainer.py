@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -76,7 +77,7 @@ class Trainer:
 
     def wait(self, pending: tf.Tensor) -> StepResult:
         """What that update reports, in one transfer."""
-        flat = pending.numpy()
+        flat = _host(pending)
         rows, norms = np.split(flat, [len(flat) - len(self._layout)])
         return StepResult(
             float(rows.sum()), float(np.linalg.norm(norms)), dict(zip(self._layout, norms.tolist(), strict=True))
@@ -120,9 +121,10 @@ class Trainer:
         """What really executes."""
         kernels = " + ".join(dict.fromkeys(runner.kernel for runner in self._stacks.values()))
         how = "tf.function compiled by XLA" if self._compiled else "tf.function"
-        return f"{kernels}, in a {how}, {self._device} {self._dtype.name}, subnormal numbers flushed to zero"
+        flushed = ", subnormal numbers flushed to zero" if self._device == "cpu" else ""
+        return f"{kernels} in a {how}, {self._device} {self._dtype.name}{flushed}"
 
-    def _function(self, graph: Callable[..., object]) -> Callable[..., object]:
+    def _function(self, graph: Callable[..., Any]) -> Callable[..., Any]:
         return tf.function(graph, autograph=False, jit_compile=self._compiled)
 
     def _canonical(self, variables: Named) -> Params:
@@ -132,7 +134,7 @@ class Trainer:
         rows, grads = self._graph_grads(batch)
         norms = optim.norms(self._layout, grads)
         optim.update(self._optim, self._layout, self._params, grads, self._slots, norms, host)
-        return tf.concat([tf.cast(rows, norms.dtype), norms], axis=0)
+        return tf.concat([rows, norms], axis=0)
 
     def _graph_grads(self, batch: Named) -> tuple[tf.Tensor, Named]:
         with tf.GradientTape() as tape:
