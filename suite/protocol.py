@@ -1,10 +1,15 @@
-"""A worker's line to its parent: standard output for JSON lines alone, whatever libraries print."""
+"""What every worker process owes its parent: a line of JSON alone on standard output, and an end when the parent ends."""
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
 from typing import TextIO
+
+from suite import clock
+
+WATCH_S = 0.2
 
 
 def private_stdout() -> TextIO:
@@ -13,3 +18,14 @@ def private_stdout() -> TextIO:
     kept = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return kept
+
+
+def end_with_parent() -> None:
+    """From now on this process ends soon after its parent, however that ended: nobody waits for its work any more."""
+    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        clock.sleep(WATCH_S)
+    os._exit(1)

@@ -15,17 +15,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
 from suite import cell as cells
 from suite import clock, registry
-from suite.protocol import private_stdout
+from suite.protocol import end_with_parent, private_stdout
 from suite.spec.cell import Cell
 from suite.spec.contract import Precision, Unsupported
 
-WATCH_S = 0.2
 PROGRESS_S = 0.5
 Kind = tuple[str, Precision, str, int]
 
@@ -38,7 +36,7 @@ def kind(cell: Cell) -> Kind:
 def main() -> None:
     """Serve the specs on standard input until it ends, or until the parent process does."""
     out = private_stdout()
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    end_with_parent()
     mine: Kind | None = None
     fresh = True
 
@@ -101,10 +99,3 @@ def _throttled(cell: Cell, emit: Any) -> cells.Progress:
             emit("progress", key=cell.key, step=step, steps=cell.steps, loss=loss)
 
     return progress
-
-
-def _end_with_parent(parent: int) -> None:
-    """A cell nobody waits for must not write into a folder that a resumed run may own by now."""
-    while os.getppid() == parent:
-        clock.sleep(WATCH_S)
-    os._exit(1)

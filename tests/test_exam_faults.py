@@ -11,9 +11,9 @@ import pytest
 
 from backends.reference.trainer import Trainer
 from suite.exam.checks import Maker, examine
-from suite.spec import network, optim
+from suite.spec import optim
 from suite.spec.archs import ARCHS
-from suite.spec.contract import Arch, Batch, Net, Optim, Params, Snapshot
+from suite.spec.contract import Batch, Net, Optim, Params, Snapshot
 
 
 @dataclass(frozen=True)

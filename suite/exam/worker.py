@@ -17,7 +17,7 @@ from suite.exam.cases import CASES, LABEL
 from suite.exam.checks import Maker, examine
 from suite.exam.compare import Check
 from suite.exam.resume import export, partners, resume
-from suite.protocol import private_stdout
+from suite.protocol import end_with_parent, private_stdout
 from suite.spec.contract import Arch, Model, Net, Optim, Snapshot, Unsupported
 
 SLOW = {("pytorch", "scan-compiled")}  # torch.compile takes 13 s and more for every shape: one shape, on request
@@ -26,6 +26,7 @@ SLOW = {("pytorch", "scan-compiled")}  # torch.compile takes 13 s and more for e
 def main() -> int:
     """Run the job on standard input."""
     out = private_stdout()
+    end_with_parent()
     job = json.loads(sys.stdin.readline())
     backend, precision, folder = job["backend"], job["precision"], Path(job["folder"])
 
