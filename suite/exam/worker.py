@@ -18,7 +18,7 @@ from suite.exam.checks import Maker, examine
 from suite.exam.compare import Check
 from suite.exam.resume import export, partners, resume
 from suite.protocol import end_with_parent, private_stdout
-from suite.spec.contract import Arch, Model, Net, Optim, Snapshot, Unsupported
+from suite.spec.contract import Model, Net, Optim, Snapshot, Unsupported
 
 SLOW = {("pytorch", "scan-compiled")}  # torch.compile takes 13 s and more for every shape: one shape, on request
 
