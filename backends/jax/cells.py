@@ -6,11 +6,14 @@ one direction; the equations and their sources are in ``suite.spec.archs``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
 State = tuple[jax.Array, ...]
 Params = dict[str, jax.Array]
+Step = Callable[[Params, jax.Array, State], State]
 
 sigmoid = jax.nn.sigmoid
 
@@ -49,3 +52,6 @@ def lstm(p: Params, a: jax.Array, state: State) -> State:
     i, f, g, o = sigmoid(a_i), sigmoid(a_f), jnp.tanh(a_g), sigmoid(a_o)
     c_new = f * c + i * g
     return o * jnp.tanh(c_new), c_new
+
+
+CELLS: dict[str, Step] = {"rnn": rnn, "gru": gru, "gru_before": gru_before, "lstm": lstm}

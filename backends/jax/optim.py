@@ -13,10 +13,16 @@ Slots = dict[str, Params]
 
 
 def update(
-    optim: Optim, lr: jax.Array, c1: jax.Array, c2: jax.Array, params: Params, grads: Params, slots: Slots
-) -> tuple[Params, Slots, Params, jax.Array]:
-    """New params and slots, the norm of each gradient, and the global norm before clipping."""
-    each, norm = norms(grads)
+    optim: Optim,
+    lr: jax.Array,
+    c1: jax.Array,
+    c2: jax.Array,
+    params: Params,
+    grads: Params,
+    slots: Slots,
+    norm: jax.Array,
+) -> tuple[Params, Slots]:
+    """New params and slots. ``norm`` is the global norm that clipping looks at; lr, c1, c2 are scalars."""
     scale = jnp.minimum(1.0, optim.clip / (norm + CLIP_EPS)) if optim.clip else 1.0
     new: Params = {}
     new_slots: Slots = {slot: {} for slot in SLOTS[optim.name]}
@@ -28,13 +34,12 @@ def update(
         new[name] = p - moved
         for slot, value in kept.items():
             new_slots[slot][name] = value
-    return new, new_slots, each, norm
+    return new, new_slots
 
 
-def norms(grads: Params) -> tuple[Params, jax.Array]:
-    """The norm of each gradient, and the global norm."""
-    squares = {name: jnp.sum(jnp.square(g)) for name, g in grads.items()}
-    return {name: jnp.sqrt(s) for name, s in squares.items()}, jnp.sqrt(sum(squares.values()))
+def norms(names: list[str], grads: Params) -> jax.Array:
+    """The norm of each gradient (P,), in the order of ``names``; theirs is the global norm."""
+    return jnp.stack([jnp.linalg.norm(grads[name].ravel()) for name in names])
 
 
 def _rule(

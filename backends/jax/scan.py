@@ -1,6 +1,6 @@
 """The masked scan over time around a cell, as ``lax.scan``; XLA compiles it with everything around it.
 
-    s_t = where(t < length, cell(a_t, s_{t-1}) + eps_t, s_{t-1})       y_t = where(t < length, s_t[0], 0)
+    s_t = where(t < length, step(a_t, s_{t-1}) + eps_t, s_{t-1})       y_t = where(t < length, s_t[0], 0)
 
 a = x W + b is one product over all steps. eps is zero and only there to be differentiated: dL/deps_t = dL/ds_t.
 Time comes first inside a stack, because ``lax.scan`` walks along the first axis.
@@ -8,22 +8,17 @@ Time comes first inside a stack, because ``lax.scan`` walks along the first axis
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from backends.jax import cells
-from backends.jax.cells import Params, State
+from backends.jax.cells import CELLS, Params, State, Step
 from suite.spec.contract import Net
 from suite.spec.params import Stack, of, stack
 
-Cell = Callable[[Params, jax.Array, State], State]
 Named = dict[str, jax.Array]  # "layer0/h" -> state (B, H), or taps (T, B, H)
-
-CELLS: dict[str, Cell] = {"rnn": cells.rnn, "gru": cells.gru, "gru_before": cells.gru_before, "lstm": cells.lstm}
 
 
 def make(net: Net, prefix: str) -> Scan:
@@ -33,9 +28,9 @@ def make(net: Net, prefix: str) -> Scan:
 
 @dataclass(frozen=True)
 class Scan:
-    """Layers of one or two directions, each a masked scan of ``cell`` carrying ``carried``."""
+    """Layers of one or two directions, each a masked scan of ``step`` carrying ``carried``."""
 
-    cell: Cell
+    step: Step
     carried: tuple[str, ...]
     layers: Stack
 
@@ -51,7 +46,7 @@ class Scan:
                 names = [d.prefix + s for s in self.carried]
                 first = tuple(state[name] for name in names)
                 eps = tuple(taps[name] for name in names) if taps else None
-                y, last = scan(self.cell, of(p, d.prefix), x, valid, first, d.reverse, eps)
+                y, last = scan(self.step, of(p, d.prefix), x, valid, first, d.reverse, eps)
                 final |= zip(names, last, strict=True)
                 ys.append(y)
             x = jnp.concatenate(ys, axis=-1)
@@ -59,17 +54,17 @@ class Scan:
 
 
 def scan(
-    cell: Cell, p: Params, x: jax.Array, valid: jax.Array, state: State, reverse: bool, eps: State | None
+    step: Step, p: Params, x: jax.Array, valid: jax.Array, state: State, reverse: bool, eps: State | None
 ) -> tuple[jax.Array, State]:
     """x (T, B, I), valid (T, B, 1), state of (B, H) each -> y (T, B, H) and the final state."""
 
-    def step(old: State, now: tuple[jax.Array, jax.Array, State | None]) -> tuple[State, jax.Array]:
+    def masked(old: State, now: tuple[jax.Array, jax.Array, State | None]) -> tuple[State, jax.Array]:
         a, m, tap = now
-        new = cell(p, a, old)
+        new = step(p, a, old)
         if tap is not None:
             new = tuple(n + e for n, e in zip(new, tap, strict=True))
         state = tuple(jnp.where(m, n, s) for n, s in zip(new, old, strict=True))
         return state, jnp.where(m, state[0], 0)
 
-    last, y = lax.scan(step, state, (x @ p["W"] + p["b"], valid, eps), reverse=reverse)
+    last, y = lax.scan(masked, state, (x @ p["W"] + p["b"], valid, eps), reverse=reverse)
     return y, last

@@ -14,7 +14,7 @@ from backends.jax import network
 from backends.jax.cells import Params as Native
 from backends.jax.layout import to_canonical, to_native
 from backends.jax.network import Handle, Runner, Runners
-from backends.jax.optim import Slots, update
+from backends.jax.optim import Slots, norms, update
 from backends.jax.scan import Named
 from suite.spec.contract import Array, Batch, Net, Optim, Params, Precision, Snapshot, State, StepResult
 from suite.spec.optim import corrections, init_slots
@@ -70,10 +70,11 @@ class Trainer:
         return report
 
     def wait(self, pending: jax.Array) -> StepResult:
-        """Block until that update is done; rows of the loss, norms and global norm come in one array."""
-        flat = np.asarray(pending, np.float64)
-        rows, norms, total = np.split(flat, [-1 - len(self._names), -1])
-        return StepResult(float(rows.sum()), float(total[0]), dict(zip(self._names, norms.tolist(), strict=True)))
+        """Block until that update is done: one transfer; the sums are float64 on the host."""
+        rows, each = np.split(np.asarray(pending, np.float64), [-len(self._names)])
+        return StepResult(
+            float(rows.sum()), float(np.linalg.norm(each)), dict(zip(self._names, each.tolist(), strict=True))
+        )
 
     def grads(self, handle: Handle) -> tuple[float, Params]:
         """Loss and gradients, no update."""
@@ -145,11 +146,12 @@ def _update(
     batch: Handle,
     scalars: jax.Array,
 ) -> tuple[Native, Slots, jax.Array]:
-    """One update; scalars are (lr, c1, c2). The report: rows of the loss, norms of ``names``, the global norm."""
+    """One update; scalars are (lr, c1, c2). The report: rows of the loss, norms of ``names``."""
     grads, rows = _gradients(net, runners, p, batch)
+    each = norms(names, grads)
     lr, c1, c2 = scalars
-    p, slots, each, norm = update(optim, lr, c1, c2, p, grads, slots)
-    return p, slots, jnp.concatenate([rows, jnp.stack([*(each[name] for name in names), norm])])
+    p, slots = update(optim, lr, c1, c2, p, grads, slots, jnp.linalg.norm(each))
+    return p, slots, jnp.concatenate([rows, each])
 
 
 def _flow(net: Net, runners: Runners, p: Native, batch: Handle) -> Named:
