@@ -105,7 +105,7 @@ def curve_lines(c: Cell, upto: int | None = None) -> list[str]:
         norm = 0.5 + 4 * np.exp(-step / 30) * {"rnn": 3.0}.get(c.arch, 1.0) * (1 + 0.2 * rng.standard_normal())
         values = {"train/loss": 1.4 * np.exp(-step / 80) + 0.5, "grad/global_norm": norm, "grad/layer0.U": norm / 2}
         if step % 20 == 0:
-            values["val/accuracy"] = 0.25 + 0.5 * (1 - np.exp(-step / 45))
+            values["eval/accuracy"] = 0.25 + 0.5 * (1 - np.exp(-step / 45))
         point = {"step": step, "time_ms": START_MS + 10 * step, "values": {k: float(v) for k, v in values.items()}}
         lines.append(json.dumps(point) + "\n")
     return lines

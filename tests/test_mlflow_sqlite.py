@@ -138,7 +138,7 @@ def test_long_curves_are_thinned_and_live_and_replay_agree(tmp_path: Path) -> No
     steps = [step for name, _, _, step in replayed if name == "train/loss"]
     assert 290 <= len(steps) <= rows.POINTS
     assert steps[-1] == 1000
-    assert [s for name, _, _, s in replayed if name == "val/accuracy"] == list(range(20, 1001, 20))
+    assert [s for name, _, _, s in replayed if name == "eval/accuracy"] == list(range(20, 1001, 20))
 
 
 def test_what_is_not_finite_is_never_sent(results: Path) -> None:
@@ -276,7 +276,7 @@ def test_the_view_decodes_and_names_the_plans_metric(results: Path) -> None:
     value = tags[views.PREFIX + views.key(PLAN)]
     assert len(value) <= views.LIMIT
     state = views.decode(value)
-    assert state == views.state(PLAN, {"accuracy"})
+    assert state == views.state(PLAN, {"accuracy"}, {"gru pytorch scan, hmm_tag"})
     assert {c["metricSectionId"] for c in state["compareRunCharts"]} <= {s["uuid"] for s in state["compareRunSections"]}
     assert len({c["uuid"] for c in state["compareRunCharts"]}) == len(state["compareRunCharts"])
     assert sink.url().endswith(

@@ -203,9 +203,9 @@ class Sink:
         """The format is MLflow's own: what it refuses is told, and fails nothing."""
         from mlflow.exceptions import MlflowException
 
-        metrics = {r.metric for r in self.ended if r.metric}
+        metrics, series = {r.metric for r in self.ended if r.metric}, {rows.series(r.cell) for r in self.ended}
         try:
-            value = views.encode(self.plan, metrics, clock.wall_ms())
+            value = views.encode(self.plan, metrics, series, clock.wall_ms())
             self.client.set_experiment_tag(self.experiment, views.PREFIX + views.key(self.plan), value)
         except (MlflowException, ValueError) as error:
             LOG.warning("MLflow: no chart view (%s)", error)

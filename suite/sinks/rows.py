@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import suite
 from suite.record import Record
+from suite.report.groups import task_name
 from suite.spec.cell import Cell
 
 POINTS = 300  # a curve in the store; the dashboard draws 320 at most, and the file has them all
@@ -39,10 +40,16 @@ def params(cell: Cell) -> dict[str, str]:
     return out
 
 
+def series(cell: Cell) -> str:
+    """What the seeds of a cell have in common, in the words of the charts' legends: "gru jax scan, hmm_tag"."""
+    return f"{cell.arch} {cell.backend} {cell.impl}, {task_name(cell)}"
+
+
 def cell_tags(cell: Cell, plan: str) -> dict[str, str]:
     """What one filters and groups by."""
     own = {name: str(getattr(cell, name)) for name in ("task", "arch", "backend", "impl", "seed", "precision")}
     return own | {
+        "series": series(cell),
         "suite.role": "cell",
         "suite.plan": plan,
         "suite.cell_key": cell.key,

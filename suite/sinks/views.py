@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -52,8 +53,8 @@ def _scatter(section: str, x: str, y: str, name: str) -> Chart:
     return _chart("SCATTER", section, name, **axes)
 
 
-def state(plan: str, metrics: Iterable[str]) -> dict[str, Any]:
-    """The view's state: ``metrics`` are the headline metrics of the plan's tasks."""
+def state(plan: str, metrics: Iterable[str], series: Iterable[str]) -> dict[str, Any]:
+    """The view's state, from the headline metrics of the plan's tasks and the groups of seeds (the tag "series")."""
     scores = sorted(set(metrics))
     charts = [_bar("scores", f"final/{m}", f"test {m}") for m in scores]
     charts += [_line("learning", f"eval/{m}", f"validation {m}") for m in scores]
@@ -64,8 +65,9 @@ def state(plan: str, metrics: Iterable[str]) -> dict[str, Any]:
     charts += [_line("gradients", "grad/global_norm", "gradient norm before clipping", "log")]
     sections = {"scores": "Scores", "learning": "Learning", "speed": "Speed", "gradients": "Gradients"}
     raw = ("final", "eval", "train", "grad")  # every metric once more, folded: the dashboard would add them unfolded
-    shown = [{"uuid": u, "name": n, "display": True} for u, n in sections.items()]
-    shown += [{"uuid": f"raw-{n}", "name": n, "display": False} for n in raw]
+    count = Counter(c["metricSectionId"] for c in charts)
+    shown = [{"uuid": u, "name": n, "display": True, "columns": min(2, count[u])} for u, n in sections.items()]
+    shown += [{"uuid": f"raw-{n}", "name": n, "display": False, "columns": 3} for n in raw]
     flags = {"isReordered": True, "deleted": False, "isGenerated": False}
     columns = [f"tags.`{t}`" for t in ("outcome", "task", "arch", "backend", "impl", "seed")]
     columns += [f"metrics.`final/{m}`" for m in (*scores, "ms_per_step")]
@@ -73,8 +75,9 @@ def state(plan: str, metrics: Iterable[str]) -> dict[str, Any]:
         "searchFilter": f"tags.`suite.role` = 'cell' AND tags.`suite.plan` = '{plan}'",
         "groupBy": {
             "aggregateFunction": "average",
-            "groupByKeys": [{"mode": "tag", "groupByData": t} for t in ("task", "arch", "backend", "impl")],
+            "groupByKeys": [{"mode": "tag", "groupByData": "series"}],
         },
+        "groupsExpanded": {f"tag.series.{name}": False for name in sorted(set(series))},
         "compareRunCharts": charts,
         "compareRunSections": [s | flags for s in shown],
         "isAccordionReordered": True,
@@ -86,9 +89,9 @@ def state(plan: str, metrics: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def encode(plan: str, metrics: Iterable[str], now_ms: int) -> str:
+def encode(plan: str, metrics: Iterable[str], series: Iterable[str], now_ms: int) -> str:
     """The tag's value. ValueError if it is longer than the store takes."""
-    inner = "deflate;" + base64.b64encode(zlib.compress(json.dumps(state(plan, metrics)).encode())).decode()
+    inner = "deflate;" + base64.b64encode(zlib.compress(json.dumps(state(plan, metrics, series)).encode())).decode()
     value = json.dumps({"name": f"recurbench: {plan}", "createdAt": now_ms, "updatedAt": now_ms, "state": inner})
     if len(value) > LIMIT:
         raise ValueError(f"view of plan {plan}: {len(value)} characters; the store takes {LIMIT}")
