@@ -1,11 +1,10 @@
-"""What every test may rely on: browser tests are skipped with a reason, real data are found, frameworks stay apart."""
+"""What every test may rely on: browser tests are skipped with a reason, frameworks stay apart."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -30,12 +29,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_teardown(item: pytest.Item) -> None:
     together = [name for name in APART if name in sys.modules]
     assert len(together) < 2, f"{' and '.join(together)} are in one process; run one of them in a subprocess"
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """The folder of real data sets that RECURBENCH_DATA names; without it the test is skipped."""
-    folder = os.environ.get("RECURBENCH_DATA")
-    if not folder:
-        pytest.skip("RECURBENCH_DATA is not set: no copies of the real data sets on this machine")
-    return Path(folder)
