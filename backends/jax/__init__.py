@@ -23,7 +23,7 @@ GAPS = {
     (
         "lstm",
         "stock",
-    ): "jax.experimental.rnn.lstm needs cuDNN or MIOpen and float32, and has no CPU kernel; use impl=scan",
+    ): "jax.experimental.rnn.lstm is a float32 kernel of cuDNN and MIOpen with no form for a CPU; use impl=scan",
     ("*", "scan-compiled"): "scan is already compiled by XLA",
 }
 

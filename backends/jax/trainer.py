@@ -17,7 +17,7 @@ from backends.jax.network import Handle, Runner, Runners
 from backends.jax.optim import Slots, norms, update
 from backends.jax.scan import Named
 from suite.spec.contract import Array, Batch, Net, Optim, Params, Precision, Snapshot, State, StepResult
-from suite.spec.optim import corrections, init_slots
+from suite.spec.optim import SLOTS, corrections, init_slots
 from suite.spec.params import shapes, stacks, state_shapes
 
 
@@ -107,11 +107,11 @@ class Trainer:
         """Continue from ``snapshot``; missing slots start at zero."""
         slots = snapshot.slots or init_slots(self._optim, snapshot.params)
         self._step, self._params = snapshot.step, self._native(snapshot.params)
-        self._slots = {slot: self._native(values) for slot, values in slots.items()}
+        self._slots = {slot: self._native(slots[slot]) for slot in SLOTS[self._optim.name]}
 
     def ran(self) -> str:
         """What really executes."""
-        return f"jax {jax.__version__} lax.scan, compiled by XLA for {self._device.platform}, {self._dtype}"
+        return f"jax.jit of lax.scan, {self._device.platform} {self._dtype}, subnormal numbers flushed to zero"
 
     def _send(self, value: Any, dtype: Any = None) -> jax.Array:
         """To the device, from a copy: JAX may keep the host's memory, and a donated buffer is written to."""
