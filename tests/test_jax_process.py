@@ -48,14 +48,19 @@ refused("gap", Unsupported, lambda: build("stock"))
 refused("no such implementation", Unsupported, lambda: build("fused"))
 
 model = build()
+from backends.jax import network
 x = np.array([[0, 4], [1, 2]], np.int32)
 batch = Batch(x, np.array([2, 1], np.int32), x % 3, np.ones((2, 2), bool))
 refused("id", ValueError, lambda: model.put(Batch(x + 1, batch.lengths, batch.y, batch.scored)))
 before = {name: p.copy() for name, p in start.params.items()}
 taken = model.snapshot()
 x[:] = 0  # the model must have its own copy of everything: a donated buffer is written to
-for _ in range(3):
-    result = model.wait(model.step(model.put(batch), 0.1))
+traced, loss_rows = [], network.loss_rows
+network.loss_rows = lambda *a: traced.append(1) or loss_rows(*a)
+for lr in (0.1, 0.2, 0.3):
+    model.wait(model.step(model.put(batch), lr))
+    model.load(model.snapshot())
+said["traced"] = len(traced)
 moved = model.snapshot().params
 said["aliases"] = [n for n, p in before.items() if not (p == start.params[n]).all() or not (p == taken.params[n]).all()]
 said["moved"] = sorted(n for n, p in before.items() if (p != moved[n]).any()) == sorted(before)
@@ -107,6 +112,10 @@ def test_the_thread_pool_has_the_size_asked_for(said: dict[str, object]) -> None
 def test_updates_write_to_nobody_elses_memory(said: dict[str, object]) -> None:
     assert said["aliases"] == []
     assert said["moved"] is True
+
+
+def test_neither_a_new_rate_nor_a_loaded_snapshot_traces_anew(said: dict[str, object]) -> None:
+    assert said["traced"] == 1
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc, which is Linux's")

@@ -14,13 +14,13 @@ Slots = dict[str, Params]
 
 def update(
     optim: Optim,
-    lr: jax.Array,
-    c1: jax.Array,
-    c2: jax.Array,
     params: Params,
     grads: Params,
     slots: Slots,
     norm: jax.Array,
+    lr: jax.Array,
+    c1: jax.Array,
+    c2: jax.Array,
 ) -> tuple[Params, Slots]:
     """New params and slots. ``norm`` is the global norm that clipping looks at; lr, c1, c2 are scalars."""
     scale = jnp.minimum(1.0, optim.clip / (norm + CLIP_EPS)) if optim.clip else 1.0

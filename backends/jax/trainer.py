@@ -53,13 +53,13 @@ class Trainer:
             if ids is not None and not (ids.min() >= 0 and ids.max() < size):
                 raise ValueError(f"batch: {name} holds ids {ids.min()}..{ids.max()}; they must lie in 0..{size - 1}")
         return Handle(
-            x=self._send(batch.x, None if sig.tokens else self._dtype),
-            lengths=self._send(batch.lengths),
-            y=self._send(batch.y, self._dtype if sig.loss == "mse" else None),
-            scored=self._send(batch.scored),
+            x=self._send(batch.x, np.int32 if sig.tokens else self._dtype),
+            lengths=self._send(batch.lengths, np.int32),
+            y=self._send(batch.y, self._dtype if sig.loss == "mse" else np.int32),
+            scored=self._send(batch.scored, np.bool_),
             scale=self._send(1.0 / batch.count, self._dtype),
-            y_in=None if batch.y_in is None else self._send(batch.y_in),
-            y_lengths=None if batch.y_lengths is None else self._send(batch.y_lengths),
+            y_in=None if batch.y_in is None else self._send(batch.y_in, np.int32),
+            y_lengths=None if batch.y_lengths is None else self._send(batch.y_lengths, np.int32),
         )
 
     def step(self, handle: Handle, lr: float) -> jax.Array:
@@ -111,9 +111,10 @@ class Trainer:
 
     def ran(self) -> str:
         """What really executes."""
-        return f"jax.jit of lax.scan, {self._device.platform} {self._dtype}, subnormal numbers flushed to zero"
+        flushed = ", subnormal numbers flushed to zero" if self._device.platform == "cpu" else ""
+        return f"jax.jit of lax.scan, {self._device.platform} {self._dtype}{flushed}"
 
-    def _send(self, value: Any, dtype: Any = None) -> jax.Array:
+    def _send(self, value: Any, dtype: Any) -> jax.Array:
         """To the device, from a copy: JAX may keep the host's memory, and a donated buffer is written to."""
         return jax.device_put(np.array(value, dtype), self._device)
 
@@ -149,8 +150,7 @@ def _update(
     """One update; scalars are (lr, c1, c2). The report: rows of the loss, norms of ``names``."""
     grads, rows = _gradients(net, runners, p, batch)
     each = norms(names, grads)
-    lr, c1, c2 = scalars
-    p, slots = update(optim, lr, c1, c2, p, grads, slots, jnp.linalg.norm(each))
+    p, slots = update(optim, p, grads, slots, jnp.linalg.norm(each), *scalars)
     return p, slots, jnp.concatenate([rows, each])
 
 
