@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from suite.sinks.mlflow import ENVIRONMENT
+from suite.sinks.store import ENVIRONMENT
 
 READY_S = 180  # 9 s on a quiet machine
 

@@ -66,6 +66,6 @@ def test_a_server_dies_during_a_sweep(
     assert status == {"0": "FINISHED", "1": "FINISHED", "2": "KILLED", "3": "FINISHED"}
     points = again.client.get_metric_history(found["1"].info.run_id, "train/loss")
     assert [p.step for p in points] == list(range(1, 201))
-    assert {a.path for a in again.client.list_artifacts(found["1"].info.run_id)} >= {"result.json", "figures"}
+    assert {a.path for a in again.client.list_artifacts(found["1"].info.run_id)} >= {"record.json", "figures"}
     parent = again.client.get_run(found["1"].data.tags["mlflow.parentRunId"])
     assert (parent.info.run_id, parent.info.status) == (sink.parent, "FINISHED")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 import shutil
 import subprocess
 import sys
@@ -14,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from suite.record import read_all
 from suite.sinks import mlflow as sinks
 from suite.sinks import rows, runs, views
 from suite.sinks.mlflow import Sink
-from suite.spec.cell import Cell
 from tests.records import PLAN, START_MS, cell, curve_lines, failed, ok, write_all, write_folder
 
 MACHINE = "machine0"
@@ -92,7 +90,7 @@ def test_a_cell_is_shown_while_it_runs_and_complete_afterwards(results: Path) ->
     assert run.data.params["sizes.hidden"] == "32"
     assert run.inputs.dataset_inputs[0].dataset.name == "hmm_tag"
     names = {a.path for a in sink.client.list_artifacts(run.info.run_id)}
-    assert names == {"result.json", "weights.safetensors", "flow.npz", "figures"}
+    assert names == {"record.json", "weights.safetensors", "flow.npz", "figures"}
     assert "/artifacts/" in run.info.artifact_uri
 
     sink.close("FINISHED")
@@ -119,39 +117,6 @@ def test_status_follows_from_how_it_ended(results: Path, outcome: Any, exit_code
     (run,) = cells(sink)
     assert run.info.status == status
     assert (run.data.tags["outcome"], run.data.tags["reason"]) == (outcome, "because")
-
-
-def test_long_curves_are_thinned_and_live_and_replay_agree(tmp_path: Path) -> None:
-    c = cell(steps=1000)
-    lines = curve_lines(c)
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    whole.mkdir()
-    parts.mkdir()
-    (whole / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
-    replayed = rows.Tail(c.steps).rows(whole)
-    tail, fed = rows.Tail(c.steps), []
-    for upto in range(0, 1001, 37):
-        (parts / "metrics.jsonl").write_text("".join(lines[:upto]) + '{"step": ', encoding="utf-8")
-        fed += tail.rows(parts)
-    (parts / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
-    assert fed + tail.rows(parts) == replayed
-    steps = [step for name, _, _, step in replayed if name == "train/loss"]
-    assert 290 <= len(steps) <= rows.POINTS
-    assert steps[-1] == 1000
-    assert [s for name, _, _, s in replayed if name == "eval/accuracy"] == list(range(20, 1001, 20))
-
-
-def test_what_is_not_finite_is_never_sent(results: Path) -> None:
-    values = {"train/loss": math.nan, "grad/global_norm": math.inf, "eval/accuracy": 0.5}
-    line = json.dumps({"step": 1, "time_ms": START_MS, "values": values}) + "\n"
-    (results / "metrics.jsonl").write_text(line, encoding="utf-8")
-    assert [row[0] for row in rows.Tail(10).rows(results)] == ["eval/accuracy"]
-    r = replace(ok(cell()), last_grad_norm=math.inf, last_loss=math.nan)
-    assert not {"final/grad_norm", "final/loss"} & rows.finals(r).keys()
-
-
-def test_names_have_one_slash() -> None:
-    assert all(name.count("/") == 1 for name in rows.finals(ok(cell())))
 
 
 def test_replay_equals_live_and_twice_is_once(results: Path, template: Path, tmp_path: Path) -> None:
@@ -260,6 +225,22 @@ def test_a_store_that_breaks_costs_one_warning_and_no_result(
     assert {run.info.status for run in cells(Sink(None, results, PLAN))} == {"FINISHED"}
 
 
+def test_a_file_that_is_no_store_turns_the_sink_off(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"no database at all" * 100)
+    sink = Sink(None, tmp_path, PLAN)
+    assert not sink.online
+    assert "not a database" in sink.why_offline
+
+
+def test_an_interrupted_sweep_leaves_no_run_running(results: Path) -> None:
+    sink = Sink(None, results, PLAN)
+    sink.sweep(PLAN, "", 2)
+    sink.start(cell())
+    sink.close("KILLED")
+    (run,) = cells(sink)
+    assert (run.info.status, sink.client.get_run(sink.parent).info.status) == ("KILLED", "KILLED")
+
+
 def test_a_bug_of_ours_is_not_swallowed(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sink = Sink(None, results, PLAN)
     monkeypatch.setattr(sink, "find", lambda *a: 1 / 0)
@@ -309,22 +290,8 @@ def test_a_server_that_is_down_at_the_start(tmp_path: Path) -> None:
         sinks.sync(tmp_path, "http://127.0.0.1:9")
 
 
-def test_the_command_of_the_dashboard_names_the_store(tmp_path: Path) -> None:
-    command = sinks.ui_command(tmp_path)
-    assert command[0] == sys.executable
-    assert f"sqlite:///{tmp_path / 'mlflow.db'}" in command
-
-
-def test_importing_the_sink_does_not_import_mlflow() -> None:
-    code = "import sys, suite.sinks.mlflow; print({'mlflow', 'pandas', 'matplotlib'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout.strip() == "set()"
-
-
-def test_a_cells_params_are_complete() -> None:
-    c = cell(options=(("time", 5),))
-    told = rows.params(c)
-    assert told["options.time"] == "5"
-    assert told["optim.lr"] == "0.001"
-    assert isinstance(c, Cell)
-    assert set(c.as_json()) - {"options", "sizes", "optim"} <= told.keys()
+def test_artifacts_below_the_results_are_not_taken_for_records(tmp_path: Path) -> None:
+    write_all(tmp_path, [ok(cell())], flow=False)
+    assert sinks.sync(tmp_path) == 1  # the store and its artifacts lie in the same folder
+    assert (tmp_path / "artifacts").is_dir()
+    assert len(read_all(tmp_path)) == 1

@@ -135,6 +135,19 @@ def test_flow_uses_one_backend_and_the_layers_output(tmp_path: Path) -> None:
     np.testing.assert_allclose(solid.get_ydata(), 0.1 * 0.97 ** np.arange(59, -1, -1))
 
 
+def test_flow_of_an_encoder_is_shown_and_batches_of_other_lengths_do(tmp_path: Path) -> None:
+    write_all(tmp_path, [ok(cell(seed=s)) for s in (0, 1)], flow=False)
+    for r, steps in zip(records.read_all(tmp_path), (5, 7), strict=True):
+        arrays = {
+            "1/dec/layer0/h": np.ones(3),
+            "1/enc/layer0/h": np.full(steps, float(steps)),
+            "1/enc/layer0/c": np.ones(2),
+        }
+        np.savez(tmp_path / r.plan / r.key / "flow.npz", **arrays)
+    figure = figures.flow(group(records.read_all(tmp_path)), tmp_path)
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), np.full(5, 6.0))
+
+
 def test_curves_average_the_points_that_all_seeds_have(tmp_path: Path) -> None:
     a, b = ok(cell(seed=0)), ok(cell(seed=1))
     b = replace(b, curve=b.curve[:5])

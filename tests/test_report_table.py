@@ -14,6 +14,11 @@ from suite.spec.contract import Bound, Sizes
 from tests.records import cell, failed, matrix, ok
 
 
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
+
+
 def column(text: str, name: str, line: str) -> str:
     """The cell of a printed table in the row that starts with ``line``; columns are right-aligned."""
     rows = text.splitlines()
@@ -68,8 +73,9 @@ def test_cells_without_speed_or_a_fresh_process_report_neither() -> None:
     assert "parameters" in text
 
 
-def test_a_narrow_terminal_loses_columns_but_not_the_score() -> None:
-    text = table_text(matrix(tasks=("hmm_tag",)), width=80)
+def test_a_narrow_terminal_loses_columns_but_not_the_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = table_text(matrix(tasks=("hmm_tag",)))
     head = next(line for line in text.splitlines() if line.startswith("cell"))
     assert len(head) <= 80
     assert "score" in head
@@ -78,6 +84,11 @@ def test_a_narrow_terminal_loses_columns_but_not_the_score() -> None:
 
 def test_empty_input_is_one_clear_line() -> None:
     assert table_text([]) == "no records: nothing has ended yet"
+
+
+def test_a_cell_recorded_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"\(pytorch/gru/hmm_tag/s0\) is recorded twice"):
+        table_text([ok(cell()), ok(cell())])
 
 
 def test_only_failures() -> None:

@@ -60,9 +60,8 @@ def curves(groups: Sequence[Group], results: Path) -> Any:
             _draw(ax, g, drawn[g], paint)
         levels(ax, members[0].bounds, members[0].better)
         ax.set(xlabel="updates", ylabel=f"validation {members[0].metric}")
-    return finish(
-        figure, list(drawn), "What is learned, between floor and ceiling", "mean over seeds; band: their range"
-    )
+    told = "mean over seeds; band: their range"
+    return finish(figure, drawn, paint, "What is learned, between floor and ceiling", told, lines=True)
 
 
 def pareto(groups: Sequence[Group], results: Path) -> Any:
@@ -92,7 +91,7 @@ def pareto(groups: Sequence[Group], results: Path) -> Any:
         ax.set_ylabel(f"validation {members[0].metric}")
         plain_ticks(ax.xaxis)
     told = "mean over seeds, marker: end of training; grey band: the best score any cell had reached by then"
-    return finish(figure, list(drawn), "What a second of training buys", told, marks=True)
+    return finish(figure, drawn, paint, "What a second of training buys", told, lines=True, marks=True)
 
 
 def speed(groups: Sequence[Group], results: Path) -> Any:
@@ -118,22 +117,22 @@ def speed(groups: Sequence[Group], results: Path) -> Any:
         ax.set(xscale="log", xlabel="milliseconds a step (left is faster)")
         plain_ticks(ax.xaxis)
     told = "dot: median; thick: middle half, thin: middle 90 % of the timed steps"
-    return finish(figure, drawn, "How long a training step takes", told, lines=False)
+    return finish(figure, drawn, paint, "How long a training step takes", told, lines=False)
 
 
 def _flow(g: Group, results: Path) -> dict[int, np.ndarray]:
-    """Step -> mean over seeds of the first layer's output, (T,). All seeds of a group have the same T."""
+    """Step -> mean over seeds of the first layer's output, (T,), as far as the shortest seed's batch reaches."""
     found: dict[int, list[np.ndarray]] = {}
-    for r in g.ok:
-        path = folder(results, r) / "flow.npz"
-        if not path.exists():
-            continue
-        with np.load(path) as arrays:
-            for name in arrays.files:
-                step, _, state = name.partition("/")
-                if state == min(n.partition("/")[2] for n in arrays.files if n.endswith("/h")):
-                    found.setdefault(int(step), []).append(arrays[name])
-    return {step: np.mean(several, 0) for step, several in sorted(found.items())}
+    for path in (folder(results, r) / "flow.npz" for r in g.ok):
+        if path.exists():
+            with np.load(path) as arrays:
+                names = [name.partition("/") for name in arrays.files]
+                first = min((state for _, _, state in names), key=lambda s: (not s.endswith("/h"), s[:4] != "enc/", s))
+                for step, slash, state in names:
+                    if state == first:
+                        found.setdefault(int(step), []).append(arrays[step + slash + state])
+    shortest = {step: min(map(len, several)) for step, several in found.items()}
+    return {step: np.mean([a[: shortest[step]] for a in found[step]], 0) for step in sorted(found)}
 
 
 def flow(groups: Sequence[Group], results: Path) -> Any:
@@ -156,8 +155,9 @@ def flow(groups: Sequence[Group], results: Path) -> Any:
                 kind = {"linestyle": "-"} if step == last else {"linestyle": (0, (2, 2)), "linewidth": 1.1}
                 ax.plot(t[norm > 0], norm[norm > 0], color=paint[g.cell.arch], **kind)
         ax.set(yscale="log", xlabel="time step t", ylabel=r"$\Vert\partial L/\partial h_t\Vert$")
+        plain_ticks(ax.yaxis)
     told = "solid: at the last update recorded, dashed: at the first; mean over seeds, one backend a task"
-    return finish(figure, list(drawn), "How far back the gradient reaches", told, lines=False)
+    return finish(figure, drawn, paint, "How far back the gradient reaches", told, lines=False)
 
 
 def _binned_norms(cell_folder: Path, steps: int) -> dict[float, float]:
@@ -188,7 +188,7 @@ def norms(groups: Sequence[Group], results: Path) -> Any:
         ax.set(yscale="log", xlabel="updates", ylabel="gradient norm before clipping")
         plain_ticks(ax.yaxis)
     told = f"geometric mean over neighbouring updates ({BINS} bins), then mean over seeds; band: their range"
-    return finish(figure, list(drawn), "How large the gradient is", told)
+    return finish(figure, drawn, paint, "How large the gradient is", told, lines=True)
 
 
 FIGURES = {"curves": curves, "pareto": pareto, "speed": speed, "flow": flow, "norms": norms}

@@ -123,9 +123,18 @@ def _flat(cell: Cell) -> dict[str, object]:
 
 
 def group(records: Iterable[Record]) -> list[Group]:
-    """Groups in order of plan, task, architecture, backend and implementation."""
+    """Groups in order of plan, task, architecture, backend and implementation.
+
+    ValueError where a cell is recorded twice: a copy is no further sample, and two machines share no speed.
+    """
     found: dict[tuple[str, Cell], list[Record]] = {}
+    seen = set()
     for r in records:
+        if (r.plan, r.key) in seen:
+            raise ValueError(
+                f"{r.plan}/{r.key} ({r.cell.name}) is recorded twice; report one folder of results at a time"
+            )
+        seen.add((r.plan, r.key))
         found.setdefault((r.plan, replace(r.cell, seed=0)), []).append(r)
     alike: dict[tuple[str, str, str], list[dict[str, object]]] = {}
     for plan, c in found:

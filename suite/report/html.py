@@ -47,11 +47,11 @@ def _leaves(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
 
 
 def inline(svg: Path) -> str:
-    """The SVG element of a file, with its fixed size left to the page and its names its own among several figures."""
+    """The SVG element of a file: no wider than it was drawn, and its names its own among several figures."""
     text = svg.read_text(encoding="utf-8")
     text = text[text.index("<svg") :]
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?) width="([^"]*)"', r'\1 style="max-width: \2"', text, count=1)
     return re.sub(r'(\bid="|href="#|url\(#)', rf"\1{svg.stem}-", text)
 
 

@@ -1,9 +1,9 @@
-"""How figures look: Okabe and Ito's colours, light background, one legend on top, the same bytes every time."""
+"""How figures look: Okabe and Ito's colours, light background, one legend below, the same bytes every time."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def marker(group: Group) -> str:
 
 
 def panels(titles: Collection[str], height: float = 2.9, columns: int = 3) -> tuple[Any, list[Any]]:
-    """A figure with one titled panel a task, and room above for title and legend."""
+    """A figure with one titled panel a task, and room above for the title."""
     from matplotlib.figure import Figure
 
     wide = min(columns, max(1, len(titles)))
@@ -92,20 +92,31 @@ def levels(ax: Any, bounds: Iterable[Bound], better: str) -> None:
 
 
 def plain_ticks(axis: Any) -> None:
-    """1, 2, 5, 10 on a logarithmic axis instead of powers of ten."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+    """1, 2, 5, 10 on a logarithmic axis instead of powers of ten, where it spans less than three of them."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
-    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
-    axis.set_minor_locator(NullLocator())
+    if high < 300 * low:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 8 * low else MaxNLocator(5))
+        axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        axis.set_minor_locator(NullLocator())
 
 
-def finish(figure: Any, drawn: Sequence[Group], title: str, told: str, lines: bool = True, marks: bool = False) -> Any:
+def finish(
+    figure: Any,
+    drawn: Iterable[Group],
+    paint: dict[str, str],
+    title: str,
+    told: str,
+    *,
+    lines: bool,
+    marks: bool = False,
+) -> Any:
     """Title, what the marks mean, and a legend: colour = architecture, dashes = backend, marker = implementation."""
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color=c, linewidth=5, label=a) for a, c in colours(drawn).items()]
+    archs = {g.cell.arch for g in drawn}
+    handles = [Line2D([], [], color=c, linewidth=5, label=a) for a, c in paint.items() if a in archs]
     one_of = {g.cell.backend: g for g in drawn}
     if lines and len(one_of) > 1:
         handles += [Line2D([], [], color=GREY, label=b, **line(g)) for b, g in one_of.items()]
@@ -114,7 +125,8 @@ def finish(figure: Any, drawn: Sequence[Group], title: str, told: str, lines: bo
         handles += [Line2D([], [], color=GREY, linestyle="", marker=marker(g), label=i) for i, g in one_of.items()]
     figure.suptitle(f"{title}\n", x=0.01, ha="left", fontsize=13, fontweight="bold")
     figure.text(0.0105, 1 - 0.44 / figure.get_figheight(), told, fontsize=9, color="#555555")
-    figure.legend(handles=handles, loc="outside lower left", ncols=len(handles), frameon=False, handlelength=2.6)
+    columns = min(len(handles), int(figure.get_figwidth() / 1.15))
+    figure.legend(handles=handles, loc="outside lower left", ncols=columns, frameon=False, handlelength=2.6)
     return figure
 
 

@@ -12,6 +12,7 @@ A score marked "†" comes from a plan that stops before convergence: it compare
 from __future__ import annotations
 
 import math
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ COLUMNS = {  # name -> what it costs to leave it out: the lowest go first where 
     "first s": 1,
     "seeds": 9,
 }
+ANY = 10_000  # columns: no limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +136,17 @@ def heading(groups: Sequence[Group]) -> str:
     return "; ".join([f"{told.metric}, {told.better} is better", *levels])
 
 
-def _columns(table: Sequence[Row], width: int | None) -> list[str]:
+def _columns(table: Sequence[Row], width: int) -> list[str]:
     """The columns that have something to say, as many as fit into ``width``."""
     shown = [c for c in COLUMNS if any(r.texts[c] for r in table)]
     size = {c: max(len(c), *(len(r.texts[c]) for r in table)) for c in shown}
-    while width and len(shown) > 3 and sum(size[c] + 2 for c in shown) > width + 2:
+    while len(shown) > 3 and sum(size[c] + 2 for c in shown) > width + 2:
         shown.remove(min(shown, key=lambda c: COLUMNS[c]))
     return shown
 
 
-def text(groups: Sequence[Group], width: int | None = None) -> str:
-    """The table for a terminal of ``width`` columns (None: all of it)."""
+def text(groups: Sequence[Group], width: int = ANY) -> str:
+    """The table in ``width`` columns of text; the least important columns go first."""
     table = rows(groups)
     if not table:
         return "no records: nothing has ended yet"
@@ -178,6 +180,10 @@ def markdown(groups: Sequence[Group]) -> str:
 
 
 def table_text(records: Iterable[Record], width: int | None = None) -> str:
-    """The table of some records, with what there is to say about ceilings and agreement below it."""
+    """The table, and below it what there is to say about ceilings and agreement.
+
+    ``width`` None: as wide as the terminal, or all of it where the output is none.
+    """
     groups = group(records)
+    width = width or shutil.get_terminal_size(fallback=(ANY, 24)).columns
     return "\n".join([text(groups, width), *lines(groups)]).rstrip()

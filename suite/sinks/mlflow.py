@@ -7,33 +7,27 @@ key and machine, a point by its own time.
 
 from __future__ import annotations
 
+import http.client
+import json
 import logging
-import os
-import sys
+import sqlite3
 import tempfile
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from suite import clock, facts
 from suite import record as records
 from suite.record import SCHEMA, Record
-from suite.sinks import rows, runs, views
+from suite.sinks import rows, runs, store, views
+from suite.sinks.store import ui_command
 from suite.spec.cell import Cell
 
+__all__ = ["Sink", "sync", "ui_command"]
+
 EXPERIMENT = f"recurbench-v{SCHEMA}"
-ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # 5 s; the default of 7 holds a sweep for 4 minutes a call
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # jobs for other products: 8 processes and 1.4 GB
-    "GIT_PYTHON_REFRESH": "quiet",
-}
-UI = "http://127.0.0.1:5000"
 LOG = logging.getLogger(__name__)
 
 
@@ -42,8 +36,8 @@ class Sink:
 
     def __init__(self, uri: str | None, results: Path, plan: str) -> None:
         """Open the store at ``uri`` (None: <results>/mlflow.db, made where there is none) for a plan's runs."""
-        _quiet()
-        self.uri = uri or _default_uri(results)
+        store.quiet()
+        self.uri = uri or store.default_uri(results)
         self.plan = plan
         self.online = True
         self.why_offline = ""
@@ -63,18 +57,20 @@ class Sink:
 
         remote = self.uri.startswith(("http://", "https://"))
         if remote:
-            with urllib.request.urlopen(f"{self.uri.rstrip('/')}/health", timeout=10):
-                pass
+            urllib.request.urlopen(f"{self.uri.rstrip('/')}/health", timeout=10).close()
         else:
             results.mkdir(parents=True, exist_ok=True)
             for name in ("alembic", "mlflow.store.db.utils"):  # a new store is no news
                 logging.getLogger(name).setLevel(logging.WARNING)
+        if self.uri.startswith("sqlite:///"):
+            with closing(sqlite3.connect(self.uri.removeprefix("sqlite:///"))) as probe:
+                probe.execute("PRAGMA schema_version")
         self.client = MlflowClient(tracking_uri=self.uri)
         found = self.client.get_experiment_by_name(EXPERIMENT)
         if found:
             self.experiment = found.experiment_id
         else:
-            place = None if remote else _artifacts(results)
+            place = None if remote else store.artifacts(results)
             self.experiment = self.client.create_experiment(EXPERIMENT, artifact_location=place)
         self.client.set_experiment_tag(self.experiment, "mlflow.note.content", views.NOTE)
         self.client.set_experiment_tag(self.experiment, "mlflow.experimentKind", "custom_model_development")
@@ -106,6 +102,7 @@ class Sink:
                 self.begin(cell, machine, clock.wall_ms())
 
     def begin(self, cell: Cell, machine: str, at_ms: int) -> None:
+        """A child run with its parameters."""
         from mlflow.entities import Param
 
         tags = rows.cell_tags(cell, self.plan) | {"suite.machine_id": machine, "suite.runner": runs.runner()}
@@ -115,9 +112,11 @@ class Sink:
         self.adopt(cell, run_id)
 
     def adopt(self, cell: Cell, run_id: str) -> None:
+        """Send what comes of this cell into this run, from its curves' beginning."""
         self._runs[cell.key], self._tails[cell.key] = run_id, rows.Tail(cell.steps)
 
     def create(self, name: str, tags: dict[str, str], at_ms: int) -> str:
+        """A run in state RUNNING; returns its id."""
         return self.client.create_run(self.experiment, start_time=at_ms, tags=tags, run_name=name).info.run_id
 
     def find(self, cell: Cell, machine: str) -> list[Any]:
@@ -145,6 +144,7 @@ class Sink:
                 self.finish(record, folder, exit_code)
 
     def finish(self, record: Record, folder: Path, exit_code: int) -> None:
+        """What `end` sends, whose failures are raised."""
         from mlflow.entities import RunTag
 
         run_id = self._runs.pop(record.key)
@@ -153,7 +153,9 @@ class Sink:
         self._send(run_id, [(name, value, end_ms, 0) for name, value in rows.finals(record).items()])
         self.client.log_batch(run_id, tags=[RunTag(k, v) for k, v in rows.end_tags(record).items()])
         self._data(run_id, record)
-        for name in ("result.json", "weights.safetensors", "flow.npz"):
+        if (folder / "result.json").exists():  # under another name: what reads records must not find it twice
+            self.client.log_text(run_id, (folder / "result.json").read_text(encoding="utf-8"), "record.json")
+        for name in ("weights.safetensors", "flow.npz"):
             if (folder / name).exists():
                 self.client.log_artifact(run_id, str(folder / name))
         if (folder / "flow.npz").exists():
@@ -162,16 +164,13 @@ class Sink:
         self.client.set_terminated(run_id, rows.status(record, exit_code), end_ms)
 
     def _data(self, run_id: str, record: Record) -> None:
-        """The task as a dataset: its name, options and digest."""
-        from mlflow.data.code_dataset_source import CodeDatasetSource
-        from mlflow.data.meta_dataset import MetaDataset
-        from mlflow.entities import DatasetInput, InputTag
+        """The task as a dataset: its name, options and digest (36 characters of it are what the store takes)."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
 
         if digest := record.digests.get("data"):
-            source = CodeDatasetSource(tags={k: str(v) for k, v in record.cell.options})
-            data = MetaDataset(source, name=record.cell.task, digest=digest[:36])
-            given = DatasetInput(data._to_mlflow_entity(), [InputTag("mlflow.data.context", "train")])
-            self.client.log_inputs(run_id, datasets=[given])
+            source = json.dumps({"tags": {k: str(v) for k, v in record.cell.options}})
+            data = Dataset(name=record.cell.task, digest=digest[:36], source_type="code", source=source)
+            self.client.log_inputs(run_id, datasets=[DatasetInput(data, [InputTag("mlflow.data.context", "train")])])
 
     def _picture(self, run_id: str, record: Record, folder: Path) -> None:
         from suite.report import figures
@@ -183,14 +182,17 @@ class Sink:
                 self.client.log_artifact(run_id, str(path), "figures")
 
     def close(self, status: str) -> None:
-        """End the parent run with the table in its note, and write the plan's chart view."""
+        """End the parent run with the table in its note, and cells that never ended; write the plan's chart view."""
         if self.online and self.parent:
             with self._sending():
+                for run_id in self._runs.values():
+                    self.client.set_terminated(run_id, "KILLED")
                 self.table()
                 self.client.set_terminated(self.parent, status)
                 self.view()
 
     def table(self) -> None:
+        """The table of what has ended, in the parent's note and as a file."""
         from suite.report.groups import group
         from suite.report.table import markdown
 
@@ -200,10 +202,12 @@ class Sink:
             self.client.log_text(self.parent, text, "results.md")
 
     def view(self) -> None:
-        """The format is MLflow's own: what it refuses is told, and fails nothing."""
+        """The plan's charts, of all its cells. The format is MLflow's own: a refusal is told and fails nothing."""
         from mlflow.exceptions import MlflowException
 
-        metrics, series = {r.metric for r in self.ended if r.metric}, {rows.series(r.cell) for r in self.ended}
+        cells = runs.search(self.client, self.experiment, {"suite.role": "cell", "suite.plan": self.plan})
+        metrics = {run.data.tags["metric"] for run in cells if "metric" in run.data.tags}
+        series = {run.data.tags["series"] for run in cells}
         try:
             value = views.encode(self.plan, metrics, series, clock.wall_ms())
             self.client.set_experiment_tag(self.experiment, views.PREFIX + views.key(self.plan), value)
@@ -214,20 +218,7 @@ class Sink:
         """Where the dashboard opens with the plan's charts; for a local store first the command that serves it."""
         if self.uri.startswith(("http://", "https://")):
             return views.address(self.uri, self.experiment, self.plan)
-        return f"python -m suite ui, then {views.address(UI, self.experiment, self.plan)}"
-
-
-def _default_uri(results: Path) -> str:
-    return f"sqlite:///{results.resolve() / 'mlflow.db'}"
-
-
-def _artifacts(results: Path) -> str:
-    return (results / "artifacts").resolve().as_uri()
-
-
-def _quiet() -> None:
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+        return f"python -m suite ui, then {views.address(store.UI, self.experiment, self.plan)}"
 
 
 def _first_line(error: Exception) -> str:
@@ -239,7 +230,7 @@ def _faults() -> tuple[type[Exception], ...]:
     from alembic.util.exc import CommandError
     from mlflow.exceptions import MlflowException
 
-    return MlflowException, CommandError, OSError
+    return MlflowException, CommandError, sqlite3.Error, http.client.HTTPException, OSError
 
 
 def sync(results: Path, uri: str | None = None) -> int:
@@ -260,10 +251,3 @@ def sync(results: Path, uri: str | None = None) -> int:
         except _faults() as error:
             raise ConnectionError(f"sync: {sink.uri}: {_first_line(error)}") from error
     return sent
-
-
-def ui_command(results: Path) -> list[str]:
-    """The command that serves the dashboard of ``results``; the environment it needs is set in this process."""
-    _quiet()
-    place = ["--backend-store-uri", _default_uri(results), "--default-artifact-root", _artifacts(results)]
-    return [sys.executable, "-m", "mlflow", "server", *place, "--host", "127.0.0.1", "--port", "5000", "--workers", "1"]

@@ -74,23 +74,31 @@ def end_tags(record: Record) -> dict[str, str]:
 
 
 def finals(record: Record) -> dict[str, float]:
-    """The numbers of the table as "final/...": test scores by their own name, other splits with theirs in front."""
-    out: dict[str, float] = {}
-    for split, scores in record.scores.items():
-        out |= {(name if split == "test" else f"{split}_{name}"): value for name, value in scores.items()}
+    """The numbers of the table as "final/...": test scores by their own name, other splits with theirs in front.
+
+    A zero that stands for "not measured" is left out; a score of zero is a score.
+    """
+    named = record.scores.items()
+    scores = {name if split == "test" else f"{split}_{name}": v for split, found in named for name, v in found.items()}
+    cost: dict[str, float] = {
+        "grad_norm": record.last_grad_norm,
+        "loss": record.last_loss,
+        "first_step_s": record.first_step_s,
+        "build_s": record.build_s,
+        "flops_per_step": record.flops_per_step,
+        "parameters": record.parameters,
+        "peak_rss_mib": record.peak_rss_bytes / 2**20 if record.fresh_process else 0.0,
+    }
     if record.step_s:
         step_s = statistics.median(record.step_s)
-        out |= {
+        cost |= {
             "ms_per_step": 1e3 * step_s,
             "train_s": sum(record.step_s) + record.first_step_s,
             "tokens_per_s": record.tokens_per_step / step_s,
             "gflops_per_s": record.flops_per_step / step_s / 1e9,
         }
-    out |= {"grad_norm": record.last_grad_norm, "loss": record.last_loss, "first_step_s": record.first_step_s}
-    out |= {"flops_per_step": record.flops_per_step, "parameters": record.parameters, "build_s": record.build_s}
-    if record.fresh_process:
-        out["peak_rss_mib"] = record.peak_rss_bytes / 2**20
-    return {f"final/{name}": float(v) for name, v in out.items() if v and math.isfinite(v)}
+    told = scores | {name: v for name, v in cost.items() if v}
+    return {f"final/{name}": float(v) for name, v in told.items() if math.isfinite(v)}
 
 
 def status(record: Record, exit_code: int) -> Status:
