@@ -125,7 +125,7 @@ def finish(
         handles += [Line2D([], [], color=GREY, linestyle="", marker=marker(g), label=i) for i, g in one_of.items()]
     figure.suptitle(f"{title}\n", x=0.01, ha="left", fontsize=13, fontweight="bold")
     figure.text(0.0105, 1 - 0.44 / figure.get_figheight(), told, fontsize=9, color="#555555")
-    columns = min(len(handles), int(figure.get_figwidth() / 1.15))
+    columns = min(len(handles), int(figure.get_figwidth() / 1.05))
     figure.legend(handles=handles, loc="outside lower left", ncols=columns, frameon=False, handlelength=2.6)
     return figure
 
