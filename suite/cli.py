@@ -12,8 +12,9 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -22,6 +23,8 @@ from suite.executors.local import Local
 from suite.progress import Progress
 from suite.run import TIMEOUT_S, one
 from suite.spec.cell import Cell
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Suite(click.Group):
@@ -48,7 +51,7 @@ def _examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def _several(name: str, what: str) -> Any:
+def _several(name: str, what: str) -> Callable[[F], F]:
     return click.option(f"--{name}", f"{name}s", multiple=True, metavar="NAME", help=f"{what}; may be repeated.")
 
 
@@ -103,6 +106,7 @@ def main() -> None:
 @click.pass_context
 def run(
     ctx: click.Context,
+    /,
     plan: str,
     resume: bool,
     isolate: bool,
@@ -204,7 +208,7 @@ def worker() -> None:
 @click.option("--slow", is_flag=True, help="Also what takes long to compile.")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write every check here.")
 @click.pass_context
-def check(ctx: click.Context, precisions: tuple[str, ...], **chosen: Any) -> None:
+def check(ctx: click.Context, /, precisions: tuple[str, ...], **chosen: Any) -> None:
     """The exam: hold every backend against the NumPy oracle."""
     from suite import exam
 

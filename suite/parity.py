@@ -22,9 +22,9 @@ from suite.spec.cell import Cell
 from suite.spec.contract import Batch, Model, Net, Params, Snapshot, StepResult
 from suite.spec.random import Stream
 
-LIMITS = {  # norm-wise relative errors; the longest tasks (T = 120, H = 128) stay below a third of them
-    "float32": {"outputs": 2e-6, "loss": 1e-6, "gradients": 1e-5, "parameters": 1e-6},
-    "float64": {"outputs": 3e-14, "loss": 3e-14, "gradients": 1e-13, "parameters": 3e-14},
+LIMITS = {  # norm-wise relative errors, 2 to 10 times the worst measured at T <= 120, H <= 256
+    "float32": {"outputs": 5e-6, "loss": 1e-6, "gradients": 1e-5, "norms": 3e-4, "parameters": 5e-6},
+    "float64": {"outputs": 3e-14, "loss": 3e-14, "gradients": 1e-13, "norms": 1e-13, "parameters": 3e-14},
 }
 UPDATES = 9  # done before the checked one, so that bias corrections count
 
@@ -36,7 +36,7 @@ def check(cell: Cell, net: Net, model: Model, params: Params, batch: Batch, upda
 
     ``update`` makes one step of ``model`` from what `Model.put` returned (the caller times this first one).
     """
-    limits = LIMITS[cell.precision]
+    limits = limits_for(cell.precision, batch)
     want = network.gradients(net, params, batch)
     floor = gradient_floor(want.params)
     handle = model.put(batch)
@@ -49,7 +49,7 @@ def check(cell: Cell, net: Net, model: Model, params: Params, batch: Batch, upda
     yield Check("update/loss", rel_error(result.loss, want.loss), limits["loss"])
     yield Check("update/gradient norm", rel_error(result.grad_norm, norm), limits["gradients"])
     got = {name: np.asarray(n) for name, n in result.param_norms.items()}
-    yield worst("update/norm per parameter", got, norms, limits["gradients"], gradient_floor(norms))
+    yield worst("update/norm per parameter", got, norms, limits["norms"], gradient_floor(norms))
     yield worst("update/parameters", model.snapshot().params, new, limits["parameters"])
 
     model.load(Snapshot(0, params))
@@ -60,6 +60,15 @@ def check(cell: Cell, net: Net, model: Model, params: Params, batch: Batch, upda
     yield worst("gradients", grads, want.params, limits["gradients"], floor)
     if cell.flow_at:
         yield worst("gradient flow", model.flow(handle), want.flow, limits["gradients"], gradient_floor(want.flow))
+
+
+def limits_for(precision: str, batch: Batch) -> dict[str, float]:
+    """The limits of one batch. A gradient is a sum over B x T tokens, which frameworks may add one after the other:
+    each addition rounds, and one token may be nearly all of them (the blanks of copy_memory).
+    """
+    base = LIMITS[precision]
+    tokens = batch.x.shape[0] * batch.x.shape[1]
+    return base | {"gradients": max(base["gradients"], tokens * float(np.finfo(precision).eps) / 8)}
 
 
 def _slots(cell: Cell, grads: Params) -> dict[str, Params]:

@@ -60,6 +60,7 @@ def test_every_end_is_recorded_and_the_next_cell_runs(tmp_path: Path) -> None:
         "diverged": DIVERGING,
         "segv": tiny("segv"),
         "memory": tiny("memory"),
+        "import": tiny(backend="broken"),
         "print": tiny("print"),
         "ok": tiny(),
     }
@@ -71,6 +72,7 @@ def test_every_end_is_recorded_and_the_next_cell_runs(tmp_path: Path) -> None:
         "diverged": "diverged",
         "segv": "crash",
         "memory": "oom",
+        "import": "crash",
         "print": "ok",
         "ok": "ok",
     }
@@ -80,6 +82,7 @@ def test_every_end_is_recorded_and_the_next_cell_runs(tmp_path: Path) -> None:
     assert "signal 9" in got["kill"].reason
     assert "SIGSEGV" in got["segv"].reason
     assert got["memory"].reason.startswith("exit code 1: MemoryError")
+    assert got["import"].reason.endswith("ImportError: libframework.so.1: cannot open shared object file")
     for name, r in got.items():
         assert r == record.read(tmp_path / "probes" / r.key / "result.json"), name
         assert (r.scores.get("test", {}) != {}) == (r.outcome == "ok"), name

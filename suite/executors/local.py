@@ -168,5 +168,6 @@ class _Worker:
                 return Exit("died", self._process.wait(), self._log)
             if event["event"] == awaited:
                 return Exit("done", 0, self._log)
-            tick(event)
+            if event["event"] == "progress":
+                tick(event)
         return Exit("timeout", -signal.SIGTERM, self._log)
