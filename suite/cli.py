@@ -122,6 +122,7 @@ def run(
     from suite.report import table_text
 
     chosen = api.load(plan, **narrow)
+    show = Progress(sys.stderr)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end workers and MLflow for either signal
     try:
         records = api.run(
@@ -131,15 +132,16 @@ def run(
             isolate=isolate,
             timeout_s=timeout,
             tracking_uri=tracking_uri,
-            progress=Progress(sys.stderr),
+            progress=show,
         )
     except KeyboardInterrupt:
         click.echo("interrupted: what had ended is recorded; go on with the same command and --resume", err=True)
         ctx.exit(130)
     click.echo(table_text(records))
     click.echo(f"report:    python -m suite report --results {results} --plan {chosen.name}")
-    if tracking_uri != "none":
-        click.echo(f"dashboard: python -m suite ui --results {results}")
+    if show.dashboard:
+        serve = "" if (tracking_uri or "").startswith("http") else f"python -m suite ui --results {results}, then "
+        click.echo(f"dashboard: {serve}{show.dashboard}")
     ctx.exit(api.exit_code(records))
 
 

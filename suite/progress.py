@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Any, TextIO
 
 from suite import clock
@@ -13,9 +14,13 @@ QUIET_S = 30.0  # between plain lines about one long cell
 
 
 class Progress:
-    """Writes to ``stream`` (None: nowhere, which is the default of the Python call)."""
+    """Writes to ``stream`` (None: nowhere, which is the default of the Python call).
+
+    ``dashboard`` is the address of the plan's charts once the plan has run; empty without MLflow.
+    """
 
     def __init__(self, stream: TextIO | None = None) -> None:
+        self.dashboard = ""
         self._stream = stream
         self._live = stream is not None and stream.isatty()
         self._total = self._ended = 0
@@ -51,6 +56,12 @@ class Progress:
     def say(self, line: str) -> None:
         """A line that stays."""
         self._write(("\r\x1b[2K" if self._live else "") + line + "\n")
+
+    def tracked(self, dashboard: str, why_offline: str, results: Path) -> None:
+        """Where MLflow shows the plan, or why it does not and what sends the records later."""
+        self.dashboard = dashboard
+        if not dashboard:
+            self.say(f"warning: MLflow is off ({why_offline}); later: python -m suite sync --results {results}")
 
     def end(self) -> None:
         """Take the live line away."""

@@ -63,7 +63,7 @@ def run(
     status = "KILLED"
     try:
         executor.start(todo)
-        sink = _sink(plan, results, tracking_uri, todo)  # imports MLflow while the workers import theirs
+        sink = _sink(plan, results, tracking_uri, todo, show)  # imports MLflow while the workers import theirs
         executor.wait()
         for k, cell in enumerate(todo):
             executor.keep(map(kind, todo[k:]))
@@ -74,6 +74,7 @@ def run(
         show.end()
         if sink:
             sink.close(status)
+            show.tracked(sink.url() if sink.online else "", sink.why_offline, results)
     return [records[cell.key] for cell in plan.cells]
 
 
@@ -109,12 +110,14 @@ def _finished(plan: Plan, folder: Path) -> dict[str, Record]:
     return {key: record.read(path) for key, path in paths.items() if path.exists()}
 
 
-def _sink(plan: Plan, results: Path, uri: str | None, todo: list[Cell]) -> Sink | None:
+def _sink(plan: Plan, results: Path, uri: str | None, todo: list[Cell], show: Progress) -> Sink | None:
     if uri == "none":
         return None
     from suite.sinks.mlflow import Sink  # seconds to import, so only where a plan runs
 
-    sink = Sink(uri, results, plan.name)  # a store that is down costs a warning, which it prints, and no result
+    sink = Sink(uri, results, plan.name)
+    if not sink.online:  # which costs a warning and no result
+        show.tracked("", sink.why_offline, results)
     sink.sweep(plan.name, plan.description, len(todo))
     return sink
 

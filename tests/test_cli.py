@@ -181,3 +181,19 @@ def test_report_names_what_it_wrote(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert str(tmp_path / "report" / "report.md") in result.output.splitlines()
     assert invoke("report", "--results", str(tmp_path), "--plan", "q").exit_code == 2
+
+
+def test_a_tracking_server_that_is_down_costs_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text(
+        'name="p"\ntitle="t"\ndescription="d"\nconverged=false\n[[grid]]\ntask="probe"\narch="rnn"\n'
+        'backend="reference"\nbatch=3\nsteps=3\nprecision="float64"\n'
+    )
+    done = suite("run", "p.toml", "--tracking-uri", "http://127.0.0.1:9", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "MLflow is off (http://127.0.0.1:9: " in done.stderr
+    assert "python -m suite sync" in done.stderr
+    assert "dashboard:" not in done.stdout
+    assert [r.outcome for r in read_all(tmp_path / "results")] == ["ok"]
+    done = suite("run", "p.toml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "dashboard: python -m suite ui --results results, then http://127.0.0.1:5000/#/" in done.stdout

@@ -215,10 +215,9 @@ class Sink:
             LOG.warning("MLflow: no chart view (%s)", error)
 
     def url(self) -> str:
-        """Where the dashboard opens with the plan's charts; for a local store first the command that serves it."""
-        if self.uri.startswith(("http://", "https://")):
-            return views.address(self.uri, self.experiment, self.plan)
-        return f"python -m suite ui, then {views.address(store.UI, self.experiment, self.plan)}"
+        """Where the dashboard opens with the plan's charts; a local store needs ``python -m suite ui`` first."""
+        remote = self.uri.startswith(("http://", "https://"))
+        return views.address(self.uri if remote else store.UI, self.experiment, self.plan)
 
 
 def _first_line(error: Exception) -> str:
