@@ -1,1 +1,1 @@
-"""One folder a framework, the same file names in each. Found by name through ``suite.registry``, never imported by it."""
+"""One folder a framework, the same file names in each; found by name through ``suite.registry``."""

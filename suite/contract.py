@@ -159,13 +159,12 @@ def check_bounds(task: Task, size: int) -> None:
     sign = 1 if task.better == "higher" else -1
     for both in (False, True):
         bounds = task.bounds(both)
-        _demand(task, bounds == task.bounds(both), "bounds differ from one call to the next")
         for bound in bounds:
-            _demand(
-                task, bool(np.isfinite(bound.value)) and bool(bound.what), f"{bound} must be finite and say what it is"
-            )
+            told = bool(np.isfinite(bound.value)) and bool(bound.what)
+            _demand(task, told, f"{bound} must be finite and say what it is")
             worse = sign * (best - bound.value) < 0
             _demand(task, not worse, f"the right answers score {best}, worse than the {bound.kind} {bound.value}")
+        _demand(task, bounds == task.bounds(both), "bounds differ from one call to the next")
         values = {kind: [sign * b.value for b in bounds if b.kind == kind] for kind in ("floor", "ceiling")}
         crossed = any(f > c for f in values["floor"] for c in values["ceiling"])
         _demand(task, not crossed, "a floor lies beyond a ceiling")

@@ -1,4 +1,4 @@
-"""What every worker process owes its parent: a line of JSON alone on standard output, and an end when the parent ends."""
+"""What a worker process owes its parent: JSON lines alone on standard output, and an end when the parent ends."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def load(path: Path) -> Snapshot:
     try:
         with safe_open(path, framework="numpy") as f:
             step = int(f.metadata()["step"])
-            for key in f.keys():  # noqa: SIM118 (the file is not a mapping)
+            for key in f.keys():
                 group, name = key.split("/", 1)
                 groups.setdefault(group, {})[name] = f.get_tensor(key)
         params = groups.pop("params")

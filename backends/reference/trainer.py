@@ -15,6 +15,9 @@ class Trainer:
 
     def __init__(self, net: Net, settings: Optim, snapshot: Snapshot) -> None:
         self._net, self._optim = net, settings
+        self._step = 0
+        self._params: Params = {}
+        self._slots: dict[str, Params] = {}
         self.load(snapshot)
 
     def put(self, batch: Batch) -> Batch:
@@ -25,9 +28,7 @@ class Trainer:
         """One update."""
         g = network.gradients(self._net, self._params, handle)
         self._step += 1
-        self._params, self._slots, norm = optim.update(
-            self._optim, lr, self._step, self._params, g.params, self._slots
-        )
+        self._params, self._slots, norm = optim.update(self._optim, lr, self._step, self._params, g.params, self._slots)
         norms = {name: math.sqrt(float(np.sum(d**2))) for name, d in g.params.items()}
         return StepResult(g.loss, norm, norms)
 

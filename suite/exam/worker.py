@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def main() -> int:
             if (backend, impl) in SLOW and not job["slow"]:
                 raise Unsupported("left out: every shape takes long to compile; add --slow")
             cases = (LABEL,) if (backend, impl) in SLOW else CASES
-            models[name, impl] = _collect(examine(make, arch, precision, cases), lambda c: emit(name, impl, [c]))
+            models[name, impl] = _collect(examine(make, arch, precision, cases), partial(emit, name, impl))
         except Unsupported as reason:
             emit(name, impl, [Check("unsupported", 0.0, 0.0, reason=str(reason))])
             continue
@@ -75,9 +76,9 @@ def _collect(checks: Any, emit: Any) -> Model:
     """Emit every check as it comes; the model that the generator returns."""
     while True:
         try:
-            emit(next(checks))
+            emit([next(checks)])
         except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
+            return end.value
 
 
 def _file(backend: str, arch: str, impl: str, precision: str) -> str:

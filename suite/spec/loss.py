@@ -15,7 +15,7 @@ from suite.spec.contract import Array, Batch, Signature
 
 
 def loss_rows(signature: Signature, outputs: Array, batch: Batch) -> tuple[Array, Array]:
-    """outputs (B, [T,] O) -> each row's summed loss (B,), already divided so that their sum is the loss; dL/doutputs."""
+    """outputs (B, [T,] O) -> each row's share of the loss (B,), which add up to it, and dL/doutputs."""
     if signature.loss == "mse":
         scale = 1.0 / (batch.count * outputs.shape[1])
         error = np.where(batch.scored[:, None], outputs - batch.y, 0)
