@@ -55,9 +55,9 @@ def _several(name: str, what: str) -> Callable[[F], F]:
     return click.option(f"--{name}", f"{name}s", multiple=True, metavar="NAME", help=f"{what}; may be repeated.")
 
 
-RESULTS = click.option(
-    "--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True, help="Where records are."
-)
+FOLDER: dict[str, Any] = {"type": click.Path(path_type=Path), "default": Path("results"), "show_default": True}
+RESULTS = click.option("--results", help="Where records are.", **FOLDER)
+DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Instead of the cpu, or of the plan's.")
 URI = click.option(
     "--tracking-uri", metavar="URI", help="MLflow server or store; default <results>/mlflow.db; 'none' switches it off."
 )
@@ -98,11 +98,12 @@ def main() -> None:
 @click.option("--seeds", type=click.IntRange(min=1), help="Run seeds 0..N-1.")
 @click.option("--steps", type=click.IntRange(min=1), help="Updates a cell, instead of the plan's.")
 @click.option("--precision", type=click.Choice(["float32", "float64"]), help="Instead of the plan's.")
+@DEVICE
 @click.option("--resume", is_flag=True, help="Keep the records that are there; run what is missing.")
 @click.option("--isolate", is_flag=True, help="A fresh process for every cell; needed to report peak memory.")
 @TIMEOUT
 @URI
-@RESULTS
+@click.option("--out", "--results", "results", help="Where records go.", **FOLDER)
 @click.pass_context
 def run(
     ctx: click.Context,
@@ -199,6 +200,7 @@ def worker() -> None:
         "python -m suite check",
         "python -m suite check --backend pytorch --arch lstm --precision float64",
         "python -m suite check --slow --json exam.json",
+        "python -m suite check --backend jax --device cuda",
     )
 )
 @_several("backend", "Only this backend")
@@ -207,14 +209,16 @@ def worker() -> None:
 @click.option(
     "--precision", "precisions", type=click.Choice(["float64", "float32"]), multiple=True, help="Default: both."
 )
+@DEVICE
 @click.option("--slow", is_flag=True, help="Also what takes long to compile.")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write every check here.")
 @click.pass_context
-def check(ctx: click.Context, /, precisions: tuple[str, ...], **chosen: Any) -> None:
+def check(ctx: click.Context, /, precisions: tuple[str, ...], device: str | None, **chosen: Any) -> None:
     """The exam: hold every backend against the NumPy oracle."""
     from suite import exam
 
-    ctx.exit(exam.run_check(precisions=precisions or ("float64", "float32"), echo=click.echo, **chosen))
+    both = precisions or ("float64", "float32")
+    ctx.exit(exam.run_check(precisions=both, device=device or "cpu", echo=click.echo, **chosen))
 
 
 @main.command(

@@ -111,6 +111,7 @@ def load(
     impls: Sequence[str] = (),
     seeds: int | None = None,
     precision: str | None = None,
+    device: str | None = None,
     steps: int | None = None,
 ) -> Plan:
     """The plan of this name, or in the TOML file at this path, narrowed by what is given.
@@ -129,6 +130,7 @@ def load(
         if seeds is not None:
             grid["seed"] = list(range(seeds))
         grid |= {"precision": precision} if precision else {}
+        grid |= {"device": device} if device else {}
         grid |= {"steps": steps} if steps else {}
     _known_names(grids, source)
     whole = grids
