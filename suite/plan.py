@@ -131,7 +131,8 @@ def load(
             grid["seed"] = list(range(seeds))
         grid |= {"precision": precision} if precision else {}
         grid |= {"device": device} if device else {}
-        grid |= {"steps": steps} if steps else {}
+        if steps:
+            grid |= {"steps": steps, "flow_at": [step for step in grid.get("flow_at", ()) if step <= steps]}
     _known_names(grids, source)
     whole = grids
     for axis, chosen in (("backend", backends), ("arch", archs), ("task", tasks), ("impl", impls)):
