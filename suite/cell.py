@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -75,7 +75,7 @@ def _run(cell: Cell, folder: Path, base: Record, progress: Progress) -> tuple[Re
         build_s=build_s,
         parameters=params.count(start.params),
     )
-    done = _Done()
+    done = Done()
     first = task.batch("train", cell.seed, 0, cell.batch)
     checks = list(
         parity.check(cell, net, model, start.params, first, lambda handle: _step(cell, model, done, first, handle)[0])
@@ -113,7 +113,7 @@ def _run(cell: Cell, folder: Path, base: Record, progress: Progress) -> tuple[Re
 
 
 @dataclass
-class _Done:
+class Done:
     """What training has produced so far."""
 
     updates: int = 0
@@ -128,20 +128,14 @@ class _Done:
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
-def _train(cell: Cell, folder: Path, task: Task, net: Net, model: Model, done: _Done, progress: Progress) -> None:
+def _train(cell: Cell, folder: Path, task: Task, net: Net, model: Model, done: Done, progress: Progress) -> None:
     flow: dict[str, Array] = {}
     with (folder / "metrics.jsonl").open("w", encoding="utf-8") as curves:
         for step in range(cell.steps):
-            batch = task.batch("train", cell.seed, step, cell.batch)
-            handle = model.put(batch)
             if step in cell.flow_at:
+                handle = model.put(task.batch("train", cell.seed, step, cell.batch))
                 flow |= {f"{step}/{name}": f for name, f in model.flow(handle).items()}
-            result, step_s = _step(cell, model, done, batch, handle)
-            _finite({"loss": result.loss, "gradient norm": result.grad_norm}, f"update {step + 1}")
-            done.updates, done.loss, done.grad_norm = step + 1, result.loss, result.grad_norm
-            done.tokens += int(batch.lengths.sum()) + (0 if batch.y_lengths is None else int(batch.y_lengths.sum()))
-            done.flops += network.flops(net, batch)
-            _point(curves, done.updates, _curves(result, step_s))
+            advance(cell, task, net, model, done, curves)
             progress(done.updates, done.loss)
             if done.updates == cell.steps or (cell.eval_every and done.updates % cell.eval_every == 0):
                 scores = _score(task, model, "val", cell.batch, done.updates)
@@ -157,7 +151,18 @@ def _train(cell: Cell, folder: Path, task: Task, net: Net, model: Model, done: _
     done.scores["test"] = _score(task, model, "test", cell.batch, cell.steps)
 
 
-def _step(cell: Cell, model: Model, done: _Done, batch: Batch, handle: Any) -> tuple[StepResult, float | None]:
+def advance(cell: Cell, task: Task, net: Net, model: Model, done: Done, curves: TextIO) -> None:
+    """The next update, with everything the runner does around it; only the update itself is in ``step_s``."""
+    batch = task.batch("train", cell.seed, done.updates, cell.batch)
+    result, step_s = _step(cell, model, done, batch, model.put(batch))
+    _finite({"loss": result.loss, "gradient norm": result.grad_norm}, f"update {done.updates + 1}")
+    done.updates, done.loss, done.grad_norm = done.updates + 1, result.loss, result.grad_norm
+    done.tokens += int(batch.lengths.sum()) + (0 if batch.y_lengths is None else int(batch.y_lengths.sum()))
+    done.flops += network.flops(net, batch)
+    _point(curves, done.updates, _curves(result, step_s))
+
+
+def _step(cell: Cell, model: Model, done: Done, batch: Batch, handle: Any) -> tuple[StepResult, float | None]:
     """One update and its seconds; None where it compiled, which is counted apart."""
     result, step_s = clock.seconds(lambda: model.wait(model.step(handle, cell.optim.lr)))
     shape = (batch.x.shape, batch.y.shape)
@@ -194,7 +199,7 @@ def _curves(result: StepResult, step_s: float | None) -> dict[str, float]:
     return values
 
 
-def _point(curves: Any, step: int, values: dict[str, float]) -> None:
+def _point(curves: TextIO, step: int, values: dict[str, float]) -> None:
     """One line of metrics.jsonl, flushed: seven digits are enough to draw."""
     rounded = {name: float(f"{value:.7g}") for name, value in values.items()}
     point = {"step": step, "time_ms": clock.wall_ms(), "values": rounded}

@@ -222,17 +222,40 @@ def check(ctx: click.Context, /, precisions: tuple[str, ...], device: str | None
 
 
 @main.command(
-    epilog=_examples("python -m suite report", "python -m suite report --results results --plan quick --out out/")
+    epilog=_examples(
+        "python -m suite report",
+        "python -m suite report --results results --plan quick --out out/",
+        "python -m suite report --plan learn --fill README.md",
+    )
 )
 @RESULTS
 @click.option("--plan", metavar="NAME", help="Only this plan.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Default: <results>/report.")
-def report(results: Path, plan: str | None, out: Path | None) -> None:
+@click.option(
+    "--fill",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Instead: put the short table between the marks of this Markdown page.",
+)
+def report(results: Path, plan: str | None, out: Path | None, fill: Path | None) -> None:
     """Tables, figures and one HTML page from the records; needs no framework and no MLflow."""
     from suite import report as reports
 
+    if fill:
+        reports.fill(fill, results, plan)
+        return
     for path in reports.write(results, out or results / "report", plan):
         click.echo(path)
+
+
+@main.command(epilog=_examples("python -m suite publish run learn", "python -m suite publish out learn --results docs"))
+@click.argument("source", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("plan")
+@RESULTS
+def publish(source: Path, plan: str, results: Path) -> None:
+    """Copy PLAN's records from SOURCE for a repository: curves thinned, no weights."""
+    from suite.publish import publish as copy
+
+    click.echo(f"{copy(source, results, plan)} records in {results / plan}")
 
 
 @main.command(epilog=_examples("python -m suite sync", "python -m suite sync --tracking-uri http://localhost:5000"))

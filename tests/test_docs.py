@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+
+from suite.report import fill
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("results/*.md")])
@@ -69,6 +75,32 @@ def test_every_link_resolves(path: Path) -> None:
 def test_every_make_target_exists(path: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     assert make_targets(path.read_text(encoding="utf-8")) <= targets
+
+
+def python_blocks(text: str) -> list[str]:
+    """The Python examples of a document."""
+    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("k", range(len(python_blocks((ROOT / "README.md").read_text(encoding="utf-8")))))
+def test_every_python_example_of_the_readme_runs(k: int, tmp_path: Path) -> None:
+    block = python_blocks((ROOT / "README.md").read_text(encoding="utf-8"))[k]
+    if "import torch" in block and importlib.util.find_spec("torch") is None:
+        pytest.skip("torch is not installed")
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [sys.executable, "-c", block], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert run.stdout.strip()
+
+
+def test_the_table_of_the_readme_is_made_from_the_records(tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    page.write_text(text, encoding="utf-8")
+    fill(page, ROOT / "results", "learn")
+    assert page.read_text(encoding="utf-8") == text, "say: python -m suite report --plan learn --fill README.md"
 
 
 def test_the_readme_gives_the_two_commands_and_the_table() -> None:

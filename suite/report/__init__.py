@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from suite import record as records
+from suite.report.groups import Group, group
 from suite.report.table import table_text
 
-__all__ = ["table_text", "write"]
+__all__ = ["fill", "table_text", "write"]
 
 
 def write(results: Path, out: Path, plan: str | None = None) -> list[Path]:
@@ -16,14 +17,9 @@ def write(results: Path, out: Path, plan: str | None = None) -> list[Path]:
     ValueError, in one line, where ``results`` holds no record (of ``plan``).
     """
     from suite.report import agreement, figures, html, table
-    from suite.report.groups import group
 
-    found = [r for r in records.read_all(results) if plan in (None, r.plan)]
-    if not found:
-        of_plan = f" of plan {plan!r}" if plan else ""
-        raise ValueError(f"report: no record{of_plan} below {results}; run a plan first")
+    groups = _groups(results, plan)
     out.mkdir(parents=True, exist_ok=True)
-    groups = group(found)
     files = figures.write(groups, results, out / "figures")
     notes = [f"- {line}" for line in agreement.lines(groups)]
     pictures = [f"![{figures.FIGURES[name].__doc__}](figures/{name}.svg)" for name in files]
@@ -31,3 +27,18 @@ def write(results: Path, out: Path, plan: str | None = None) -> list[Path]:
     (out / "report.md").write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
     (out / "report.html").write_text(html.page(groups, files), encoding="utf-8")
     return [out / "report.md", out / "report.html", *(path for pair in files.values() for path in pair)]
+
+
+def fill(page: Path, results: Path, plan: str | None = None) -> None:
+    """Replace what stands between the marks of a Markdown page by the short table of the records."""
+    from suite.report import summary
+
+    summary.fill(page, summary.summary(_groups(results, plan)))
+
+
+def _groups(results: Path, plan: str | None) -> list[Group]:
+    found = [r for r in records.read_all(results) if plan in (None, r.plan)]
+    if not found:
+        of_plan = f" of plan {plan!r}" if plan else ""
+        raise ValueError(f"report: no record{of_plan} below {results}; run a plan first")
+    return group(found)

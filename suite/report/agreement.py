@@ -3,7 +3,8 @@
     the backends agree      the paired difference per seed has a 95 % t-interval that contains 0 or lies within 2 points
     nothing beats a ceiling score - ceiling <= 3 standard errors; a score above is a leak until shown otherwise
 
-A point is 0.01 for a rate (higher is better, between 0 and 1), else a hundredth of the way from floor to ceiling.
+A point is 0.01 for a rate (higher is better, between 0 and 1), 1 for BLEU, else a hundredth of the way from floor to
+ceiling.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from suite.spec.contract import Bound
 from suite.stats import Interval
 
 POINTS = 2
+PERCENT = ("bleu",)  # metrics that count in hundredths already
 ERRORS = 3  # standard errors above a ceiling
 ENOUGH = 5  # seeds below which "equal" is not claimed
 
@@ -47,6 +49,8 @@ class Agreement:
 
 
 def _margin(g: Group) -> float:
+    if g.metric in PERCENT:
+        return POINTS
     if g.better == "higher" and all(0 <= s <= 1 for s in g.scores.values()):
         return POINTS / 100
     floors = [b.value for b in g.bounds if b.kind == "floor"]

@@ -18,7 +18,7 @@ READING = {
     "ms/step": "median time of one training step, the device waited for; beside it the middle 90 % of all timed steps. "
     "It says how steps scatter, not how sure the median is.",
     "tokens/s, GFLOP/s": "valid tokens, and analytic floating-point operations, of a step over its median time.",
-    "|grad|": "global gradient norm before clipping at the last update, mean over seeds.",
+    "gradient": "global gradient norm before clipping at the last update, mean over seeds.",
     "peak MiB": "largest resident memory of the process; told only for cells that had a fresh process.",
     "first s": "seconds of the first step, in which frameworks trace and compile; never part of ms/step.",
     "seeds": "how many of the planned seeds ended well. What did not run stands below its table with its reason.",

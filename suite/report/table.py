@@ -2,6 +2,7 @@
 
     score      mean over seeds +- half a 95 % interval (over seeds; with one seed over the test's sequences)
     ms/step    median, and the middle 90 % of all timed steps
+    gradient   global norm of the last update's gradient, before clipping
     first s    seconds of the first step, which compiles
     peak MiB   only where the cell had a fresh process
 
@@ -30,7 +31,7 @@ COLUMNS = {  # name -> what it costs to leave it out: the lowest go first where 
     "tokens/s": 8,
     "GFLOP/s": 6,
     "MFLOP/step": 3,
-    "|grad|": 7,
+    "gradient": 7,
     "parameters": 5,
     "peak MiB": 2,
     "first s": 1,
@@ -111,7 +112,7 @@ def _texts(g: Group) -> dict[str, str]:
     if flops := g.mean("flops_per_step"):
         texts["MFLOP/step"] = number(flops / 1e6)
     if norm := g.mean("last_grad_norm"):
-        texts["|grad|"] = number(norm)
+        texts["gradient"] = number(norm)
     if count := g.mean("parameters"):
         texts["parameters"] = f"{round(count):,}".replace(",", " ")
     if first := g.mean("first_step_s"):
@@ -173,7 +174,7 @@ def markdown(groups: Sequence[Group]) -> str:
         ran = [r for r in table if r.group.ok]
         if ran:
             bar = "|".join(["---", *["--:"] * (len(shown) - 1)])
-            out += [f"| {' | '.join(shown)} |".replace("|grad|", r"\|grad\|"), f"|{bar}|"]
+            out += [f"| {' | '.join(shown)} |", f"|{bar}|"]
             out += [f"| {' | '.join(r.texts[c] for c in shown)} |" for r in ran] + [""]
         out += [f"- {r.group.name}: {r.remark}".replace("\n", " ") for r in table if r.remark] + [""]
     return "\n".join(out)

@@ -1,0 +1,40 @@
+"""Records for a repository: the whole result, the gradient flow, and curves thinned to what a figure shows.
+
+Weights and logs stay behind, and so do plans' worker folders; the original folder is not touched.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from suite import record
+
+POINTS = 100
+
+
+def publish(results: Path, out: Path, plan: str) -> int:
+    """Copy a plan's records from ``results`` to ``out``/<plan>/<key>; how many. ValueError if there is none.
+
+    Of each curve the points of validation are kept and, of the others, ``POINTS`` at the most, evenly spaced and with
+    the last.
+    """
+    found = [r for r in record.read_all(results / plan) if r.plan == plan]
+    if not found:
+        raise ValueError(f"publish: no record of plan {plan!r} below {results}; run it first")
+    for r in found:
+        source, target = results / plan / r.key, out / plan / r.key
+        target.mkdir(parents=True, exist_ok=True)
+        record.write(r, target)
+        points = list(record.points(source))
+        lines = [json.dumps(point) + "\n" for k, point in enumerate(points) if _kept(k, len(points), point["values"])]
+        (target / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
+        if (source / "flow.npz").exists():
+            shutil.copyfile(source / "flow.npz", target / "flow.npz")
+    return len(found)
+
+
+def _kept(k: int, count: int, values: dict[str, float]) -> bool:
+    every = -(-count // POINTS)
+    return (count - 1 - k) % every == 0 or any(name.startswith("eval/") for name in values)

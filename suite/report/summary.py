@@ -1,0 +1,55 @@
+"""The short table that a README shows: a row a task and architecture, a column a backend, between two marks of a page.
+
+<!-- table:begin -->
+... made from the records, replaced as a whole by `fill` ...
+<!-- table:end -->
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from suite.report.agreement import lines
+from suite.report.groups import Group, by_task
+from suite.report.table import heading, measured, number
+
+BEGIN, END = "<!-- table:begin -->", "<!-- table:end -->"
+
+
+def summary(groups: Sequence[Group]) -> str:
+    """Scores and milliseconds a step of every backend side by side, under each task's floor and ceiling."""
+    out: list[str] = []
+    for (plan, task), members in by_task(groups).items():
+        columns = list(dict.fromkeys(g.backend for g in members))
+        rows: dict[str, dict[str, Group]] = {}
+        for g in members:
+            rows.setdefault(g.cell.arch, {})[g.backend] = g
+        seeds = max(len(g.records) for g in members)
+        out += [f"**{plan} / {task}**, {seeds} seeds: {heading(members)}", ""]
+        out += [f"| | {' | '.join(columns)} | {' | '.join(f'{c}, ms/step' for c in columns)} |"]
+        out += ["|---|" + "--:|" * (2 * len(columns))]
+        for arch, by_backend in rows.items():
+            found = [by_backend.get(c) for c in columns]
+            out.append(f"| {arch} | {' | '.join(map(_score, found))} | {' | '.join(map(_speed, found))} |")
+        out.append("")
+    return "\n".join([*out, *(f"- {line}" for line in lines(groups))]).strip()
+
+
+def fill(page: Path, block: str) -> None:
+    """Put ``block`` between the marks of a page. ValueError if the page does not have both, once each, in order."""
+    text = page.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise ValueError(f"{page}: needs one line {BEGIN} and after it one line {END}")
+    before, rest = text.split(BEGIN)
+    page.write_text(f"{before}{BEGIN}\n{block}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+
+
+def _score(g: Group | None) -> str:
+    if g is None:
+        return ""
+    return measured(g.score) if g.score else g.records[0].outcome
+
+
+def _speed(g: Group | None) -> str:
+    return number(g.step_ms.value) if g and g.step_ms else ""
