@@ -1,0 +1,68 @@
+"""The exam as a command: every backend's rows in float64 on one network, and the exit codes of wrong backends.
+
+`make exam` runs all of it; here each (architecture, implementation) passes one shape, in a process of its own backend.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from suite import registry
+
+ROOT = Path(__file__).parents[1]
+
+
+def check(tmp_path: Path, *arguments: str) -> tuple[int, str, list[dict[str, Any]]]:
+    """Exit code, output and rows of ``suite check``, with the plug-ins of tests/plugin in reach."""
+    path = tmp_path / "rows.json"
+    command = [sys.executable, "-m", "suite", "check", "--precision", "float64", "--json", str(path), *arguments]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "plugin")])}
+    run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    return run.returncode, run.stdout + run.stderr, json.loads(path.read_text()) if path.exists() else []
+
+
+@pytest.mark.parametrize("backend", registry.BACKENDS)
+def test_every_row_of_the_backend_passes_one_network(backend: str, tmp_path: Path) -> None:
+    module = registry.backend(backend)
+    if not registry.installed(module):
+        pytest.skip(f"{module.REQUIRES} is not installed")
+    code, said, rows = check(tmp_path, "--backend", backend, "--case", "label")
+    assert code == 0, said
+    examined = {(r["arch"], r["impl"]) for r in rows if r["check"] == "label/gradients"}
+    assert examined == {cell for cell in module.TABLE if (backend, cell[1]) != ("pytorch", "scan-compiled")}
+    assert {"backend", "arch", "impl", "precision", "check", "error", "limit", "ok", "reason"} <= set(rows[0])
+
+
+def test_a_wrong_backend_fails_and_is_told_why(tmp_path: Path) -> None:
+    code, said, rows = check(tmp_path, "--backend", "swapped", "--backend", "reference", "--arch", "gru")
+    assert code == 1
+    assert "FAIL  swapped/gru/scan float64: label/outputs" in said
+    assert "gates r and z are swapped" in said
+    failed = {r["check"] for r in rows if not r["ok"]}
+    assert "resume from reference/scan/20 losses" in failed
+    assert not any(r["backend"] == "reference" and not r["ok"] for r in rows if "resume" not in r["check"])
+
+
+def test_a_backend_that_cannot_start_fails(tmp_path: Path) -> None:
+    code, said, _ = check(tmp_path, "--backend", "broken")
+    assert code == 1
+    assert "libframework.so.1" in said
+
+
+def test_nothing_checked_is_no_success(tmp_path: Path) -> None:
+    code, said, _ = check(tmp_path, "--backend", "reference", "--impl", "stock")
+    assert code == 1
+    assert "nothing was checked: NumPy ships no recurrent layer" in said
+
+
+def test_a_file_that_cannot_be_written_is_said_before_the_exam(tmp_path: Path) -> None:
+    code, said, _ = check(tmp_path, "--json", str(tmp_path / "no" / "rows.json"))
+    assert code == 2
+    assert "there is no folder" in said
