@@ -10,7 +10,7 @@ EXTRAS ?= all,dev
 #     make run TORCH_INDEX=https://download.pytorch.org/whl/cpu
 # pip then prefers 2.x.y+cpu to 2.x.y, and constraints.txt admits both.
 TORCH_INDEX ?=
-# ARGS: handed on, for example `make test ARGS="-k laws"` or `make run ARGS="speed --seeds 3"`.
+# ARGS: handed on, for example `make test ARGS="-k laws"` or `make run ARGS="learn --backend jax"`.
 ARGS ?=
 
 VENV := .venv

@@ -20,7 +20,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from suite import clock, facts, parity, record, registry, weights
+from suite import clock, contract, facts, parity, record, registry, weights
 from suite.exam.compare import Check
 from suite.record import Record
 from suite.spec import network, params
@@ -77,6 +77,7 @@ def _run(cell: Cell, folder: Path, base: Record, progress: Progress) -> tuple[Re
     )
     done = Done()
     first = task.batch("train", cell.seed, 0, cell.batch)
+    contract.check_batch(f"{cell.task}: the first batch", task.signature, first, cell.batch)
     checks = list(
         parity.check(cell, net, model, start.params, first, lambda handle: _step(cell, model, done, first, handle)[0])
     )
@@ -96,6 +97,7 @@ def _run(cell: Cell, folder: Path, base: Record, progress: Progress) -> tuple[Re
     weights.save(folder / "weights.safetensors", final)
     ended = replace(
         base,
+        ran=model.ran(),  # only now are the kernels known
         outcome=outcome,  # type: ignore[arg-type]
         reason=reason,
         digests=base.digests | {"final": params.digest(final.params)},

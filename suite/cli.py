@@ -210,6 +210,7 @@ def worker() -> None:
     "--precision", "precisions", type=click.Choice(["float64", "float32"]), multiple=True, help="Default: both."
 )
 @DEVICE
+@_several("case", "Only this network of the exam (label, deep, translate, one, both-ways, last)")
 @click.option("--slow", is_flag=True, help="Also what takes long to compile.")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write every check here.")
 @click.pass_context
@@ -218,7 +219,10 @@ def check(ctx: click.Context, /, precisions: tuple[str, ...], device: str | None
     from suite import exam
 
     both = precisions or ("float64", "float32")
-    ctx.exit(exam.run_check(precisions=both, device=device or "cpu", echo=click.echo, **chosen))
+    try:
+        ctx.exit(exam.run_check(precisions=both, device=device or "cpu", echo=click.echo, **chosen))
+    except KeyboardInterrupt:
+        ctx.exit(130)
 
 
 @main.command(
@@ -261,11 +265,18 @@ def publish(source: Path, plan: str, results: Path) -> None:
 @main.command(epilog=_examples("python -m suite sync", "python -m suite sync --tracking-uri http://localhost:5000"))
 @URI
 @RESULTS
-def sync(tracking_uri: str | None, results: Path) -> None:
+@click.pass_context
+def sync(ctx: click.Context, /, tracking_uri: str | None, results: Path) -> None:
     """Send to MLflow what it does not have yet; sending twice changes nothing."""
     from suite.sinks import mlflow
 
-    click.echo(f"{mlflow.sync(results, tracking_uri)} cells sent")
+    if tracking_uri == "none" or not api.read(results):
+        raise ValueError(f"sync: {'no store is named' if tracking_uri == 'none' else f'no record below {results}'}")
+    try:
+        click.echo(f"{mlflow.sync(results, tracking_uri)} cells sent")
+    except ConnectionError as error:
+        click.echo(f"recurbench: {error}; try again when the server is up", err=True)
+        ctx.exit(1)
 
 
 @main.command(epilog=_examples("python -m suite ui", "python -m suite ui --results results"))

@@ -9,6 +9,7 @@ import importlib.metadata
 import os
 import platform
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -94,7 +95,7 @@ def facts() -> dict[str, Any]:
 def forget_peak() -> None:
     """Let the peak start again from the present size. Where the system forbids it, the peak stays what it was."""
     if PEAK.exists():
-        with contextlib.suppress(PermissionError):
+        with contextlib.suppress(OSError):
             PEAK.write_text("5", encoding="ascii")
 
 
@@ -117,5 +118,8 @@ def _cpu() -> str:
 
 
 def _git(root: Path, *arguments: str) -> str:
+    """What git says; "unknown" where there is no git, or where it refuses."""
+    if shutil.which("git") is None:
+        return "unknown"
     run = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
-    return run.stdout.strip()
+    return run.stdout.strip() if run.returncode == 0 else "unknown"

@@ -72,10 +72,11 @@ def limits_for(precision: str, batch: Batch) -> dict[str, float]:
 
 
 def _slots(cell: Cell, grads: Params) -> dict[str, Params]:
-    """Random slots of the gradients' size: "m" of either sign, "v" positive and of its square."""
+    """Random slots of the gradients' size: means of either sign, mean squares positive and of its square."""
     size = max(float(np.max(np.abs(g))) for g in grads.values())
     stream = Stream(f"parity/{cell.seed}")
-    scale = {"m": (-size, size), "v": (0.5 * size**2, 1.5 * size**2)}
+    mean, square = (-size, size), (0.5 * size**2, 1.5 * size**2)
+    scale = {"m": mean, "v": mean if cell.optim.name == "sgd" else square}
     return {
         slot: {name: stream.uniform(g.shape, *scale[slot]) for name, g in grads.items()}
         for slot in optim.SLOTS[cell.optim.name]

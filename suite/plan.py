@@ -206,10 +206,10 @@ def _multiply(grid: dict[str, Any], source: str) -> Iterator[Cell]:
     settings = {name: value for name, value in grid.items() if name not in AXES}
     for values in itertools.product(*(grid[axis] for axis in AXES)):
         try:
-            cell = Cell.from_json(settings | dict(zip(AXES, values, strict=True)))
+            chosen = settings | dict(zip(AXES, values, strict=True))
+            if chosen["impl"] == "stock":
+                chosen["flow_at"] = ()  # a framework's own layer hides its inner states
+            cell = Cell.from_json(chosen)
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from error
-        late = [step for step in cell.flow_at if not 0 <= step <= cell.steps]
-        if late:
-            raise ValueError(f"{source}: flow_at holds {late[0]}; it must lie in 0..steps = {cell.steps}")
         yield cell

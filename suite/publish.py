@@ -20,6 +20,8 @@ def publish(results: Path, out: Path, plan: str) -> int:
     Of each curve the points of validation are kept and, of the others, ``POINTS`` at the most, evenly spaced and with
     the last.
     """
+    if results.resolve() == out.resolve():
+        raise ValueError(f"publish: {out} is where the records are; name another folder with --results")
     found = [r for r in record.read_all(results / plan) if r.plan == plan]
     if not found:
         raise ValueError(f"publish: no record of plan {plan!r} below {results}; run it first")

@@ -102,8 +102,8 @@ def read(path: Path) -> Record:
 
 
 def read_all(results: Path) -> list[Record]:
-    """Every record below a folder, in order of plan, cell name and key."""
-    records = [read(path) for path in results.rglob("result.json")]
+    """Every record of a folder of results, or of one plan's folder in it, in order of plan, cell name and key."""
+    records = [read(path) for pattern in ("*/result.json", "*/*/result.json") for path in results.glob(pattern)]
     return sorted(records, key=lambda r: (r.plan, r.cell.name, r.key))
 
 

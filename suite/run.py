@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 TIMEOUT_S = 3600.0
 FEED_S = 1.0
 BAD: tuple[Outcome, ...] = ("diverged", "oom", "timeout", "crash")
-FILES = ("result.json", "metrics.jsonl", "flow.npz", "weights.safetensors", "worker.log")
+FILES = ("metrics.jsonl", "flow.npz", "weights.safetensors", "worker.log")
 MEMORY = re.compile(r"MemoryError|out of memory|can't allocate memory|RESOURCE_EXHAUSTED|ResourceExhausted")
 
 
@@ -79,13 +79,19 @@ def run(
 
 
 def one(executor: Local, cell: Cell, folder: Path, plan: str, converged: bool, tick: Tick) -> tuple[Record, int]:
-    """Run one cell -> its record and its process's exit code. Whatever happens, there is a record afterwards."""
+    """Run one cell -> its record and its process's exit code. Whatever happens, there is a record afterwards.
+
+    An earlier record of the cell waits as ``previous.json`` until the new one is there.
+    """
+    path, previous = folder / "result.json", folder / "previous.json"
+    if path.exists():
+        path.replace(previous)
     for name in FILES:
         (folder / name).unlink(missing_ok=True)
     started = clock.stamp()
     ended = executor.run(cell, folder, plan, converged, tick)
-    path = folder / "result.json"
     if path.exists():
+        previous.unlink(missing_ok=True)
         return record.read(path), ended.code
     outcome, reason = _verdict(ended, folder / "worker.log")
     around = facts.facts() | {"converged": converged}
@@ -106,8 +112,11 @@ def _prepare(plan: Plan) -> None:
 
 
 def _finished(plan: Plan, folder: Path) -> dict[str, Record]:
+    """What need not run again: records of this machine; what was unsupported then may be installed now."""
     paths = {cell.key: folder / cell.key / "result.json" for cell in plan.cells}
-    return {key: record.read(path) for key, path in paths.items() if path.exists()}
+    found = {key: record.read(path) for key, path in paths.items() if path.exists()}
+    here = facts.machine()["machine_id"]
+    return {k: r for k, r in found.items() if r.outcome != "unsupported" and r.facts.get("machine_id") == here}
 
 
 def _sink(plan: Plan, results: Path, uri: str | None, todo: list[Cell], show: Progress) -> Sink | None:

@@ -148,6 +148,8 @@ def test_check_hands_over_what_was_asked(monkeypatch: pytest.MonkeyPatch) -> Non
         "slow": True,
         "json_path": None,
         "echo": click.echo,
+        "device": "cpu",
+        "cases": (),
     }
 
 

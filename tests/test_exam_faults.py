@@ -13,7 +13,7 @@ from backends.reference.trainer import Trainer
 from suite.exam.checks import Maker, examine
 from suite.spec import optim
 from suite.spec.archs import ARCHS
-from suite.spec.contract import Batch, Net, Optim, Params, Snapshot
+from suite.spec.contract import Batch, Net, Optim, Params, Snapshot, Unsupported
 
 
 @dataclass(frozen=True)
@@ -230,6 +230,86 @@ class BackwardFromPads(Trainer):
         return super().outputs(replace(handle, lengths=np.full_like(handle.lengths, handle.x.shape[1])), state)
 
 
+class FullRowsCut(Trainer):
+    """Where every row is full, no gradient flows through time."""
+
+    def grads(self, handle: Batch) -> Any:
+        loss, grads = super().grads(handle)
+        full = bool(handle.valid.all()) and handle.x.shape[1] > 1
+        return loss, {n: g * 0 if full and n.endswith("/U") else g for n, g in grads.items()}
+
+
+class MomentumLost(Trainer):
+    """Plain momentum is left out; Nesterov's is right."""
+
+    def step(self, handle: Any, lr: float) -> Any:
+        if self._optim.name == "sgd" and not self._optim.nesterov:
+            self._slots = {"v": {n: v * 0 for n, v in self._slots["v"].items()}}
+        return super().step(handle, lr)
+
+
+class LastOfEquals(Trainer):
+    def decode(self, handle: Any) -> Any:
+        kept = self._params["head/d"]
+        self._params["head/d"] = kept + 1e-15 * np.arange(len(kept))
+        out = super().decode(handle)
+        self._params["head/d"] = kept
+        return out
+
+
+class LiveView(Trainer):
+    """The snapshot is not a copy: a later update shows through it."""
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(self._step, self._params, self._slots)
+
+    def step(self, handle: Any, lr: float) -> Any:
+        before = self._params
+        result = super().step(handle, lr)
+        for name, value in self._params.items():
+            before[name][...] = value
+        return result
+
+
+class LastReport(Trainer):
+    """Waiting gives the newest report, whichever update it was asked for."""
+
+    def step(self, handle: Any, lr: float) -> Any:
+        self._report = super().step(handle, lr)
+        return self._report
+
+    def wait(self, pending: Any) -> Any:
+        return self._report
+
+
+class StepLossOff(Trainer):
+    def step(self, handle: Any, lr: float) -> Any:
+        r = super().step(handle, lr)
+        return replace(r, loss=2 * r.loss) if self._net.signature.loss == "mse" else r
+
+
+class NoFlow(Trainer):
+    def flow(self, handle: Any) -> Any:
+        raise Unsupported("not today")
+
+
+class HalfWidth(Trainer):
+    def outputs(self, handle: Any, state: Any = None) -> Any:
+        out, final = super().outputs(handle, state)
+        return out.astype(np.float32), final
+
+
+class StepForgotten(Trainer):
+    """The snapshot tells the step that was loaded."""
+
+    def load(self, snapshot: Snapshot) -> None:
+        self._loaded = snapshot.step
+        super().load(snapshot)
+
+    def snapshot(self) -> Snapshot:
+        return replace(super().snapshot(), step=self._loaded)
+
+
 def all_scored(batch: Batch) -> Batch:
     return replace(batch, scored=np.ones_like(batch.scored))
 
@@ -267,7 +347,7 @@ FAULTS: dict[str, Fault] = {
     "clip off": Fault(other_optimiser(lambda o: replace(o, clip=0.0)), ("label/10 adam updates, slot m",)),
     "no nesterov": Fault(other_optimiser(lambda o: replace(o, nesterov=False)), ("one/1 sgd update",)),
     "rmsprop decay .99": Fault(other_optimiser(lambda o: replace(o, alpha=0.99)), ("translate/1 rmsprop update",)),
-    "weight decay on biases": Fault(DecaysAll, ("deep/1 adamw update",)),
+    "weight decay on biases": Fault(DecaysAll, ("both-ways/1 adamw update",)),
     "loss over all": Fault(on_batch(all_scored), ("label/loss",)),
     "state not carried over": Fault(Forgetful, ("streaming/outputs",)),
     "slots lost": Fault(SlotsLost, ("layout/round trip of slot m",)),
@@ -279,6 +359,15 @@ FAULTS: dict[str, Fault] = {
     "norms of other parameters": Fault(NormsSwapped, ("label/norm per parameter",)),
     "flow of the last step only": Fault(DirectFlow, ("label/gradient flow at layer0/h",)),
     "float32 for float64": Fault(SinglePrecision, ("label/outputs", "layout/round trip")),
+    "full rows cut": Fault(FullRowsCut, ("full rows/gradients at layer0/U",)),
+    "momentum lost": Fault(MomentumLost, ("deep/10 sgd updates",)),
+    "last of equal logits": Fault(LastOfEquals, ("translate/greedy decoding", "tokens differ")),
+    "snapshot not a copy": Fault(LiveView, ("ownership/an earlier snapshot",)),
+    "wait gives the newest report": Fault(LastReport, ("pipeline/losses",)),
+    "loss of an update off": Fault(StepLossOff, ("deep/loss of an update",)),
+    "flow refused without need": Fault(NoFlow, ("label/gradient flow", "not today")),
+    "float32 outputs": Fault(HalfWidth, ("label/dtype at float32",)),
+    "step count of the load": Fault(StepForgotten, ("ownership/step count",)),
     "different from run to run": Fault(Noisy, ("repeatable/losses of 20 updates", "losses differ")),
 }
 

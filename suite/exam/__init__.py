@@ -6,6 +6,7 @@ and x64 and floatx are process-wide); two run side by side, for the exam takes n
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from suite import registry
+from suite.exam.cases import CASES
 from suite.spec.contract import IMPLEMENTATIONS
 
 Row = dict[str, Any]
@@ -34,9 +36,11 @@ def run_check(
     json_path: Path | None = None,
     echo: Echo = print,
     device: str = "cpu",
+    cases: Sequence[str] = (),
 ) -> int:
     """Examine what is named (empty = all). 0 if every check passed, 1 if one failed or nothing was checked.
 
+    ``cases`` picks some of the exam's networks ("label", the one that properties and resuming are checked on, always).
     Prints one line a cell and one line a failure; ``json_path`` receives the list of rows.
     """
     backends, archs = backends or registry.backends(), archs or registry.archs()
@@ -46,20 +50,24 @@ def run_check(
     cells = [(registry.arch(a).name, i) for a in archs for i in impls or IMPLEMENTATIONS]
     for name in backends:
         registry.backend(name)
+    known = [case.name for case in CASES]
+    for name in cases:
+        if name not in known:
+            raise registry.unknown("case", name, known)
+    if json_path and not json_path.absolute().parent.is_dir():
+        raise ValueError(f"check: {json_path} cannot be written: there is no folder {json_path.absolute().parent}")
     with tempfile.TemporaryDirectory(prefix="recurbench-exam-") as folder:
-        jobs = [
-            {"backend": b, "precision": p, "cells": cells, "folder": folder, "slow": slow, "device": device}
-            for b in backends
-            for p in precisions
-        ]
+        common = {"cells": cells, "folder": folder, "slow": slow, "device": device, "cases": list(cases) or known}
+        jobs = [{"backend": b, "precision": p, **common} for b in backends for p in precisions]
         workers = [_Worker(job, echo) for job in jobs]
-        try:
-            with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+            try:
                 list(pool.map(_Worker.check, workers))
                 list(pool.map(_Worker.resume, workers))
-        finally:
-            for worker in workers:
-                worker.stop()
+            finally:  # also on Ctrl-C: the threads end when their processes do
+                pool.shutdown(wait=False, cancel_futures=True)
+                for worker in workers:
+                    worker.stop()
     rows = [row for worker in workers for row in worker.rows]
     if json_path:
         json_path.write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -112,8 +120,9 @@ class _Worker:
 
     def _send(self, line: str) -> None:
         assert self._process is not None and self._process.stdin is not None, "check() has started the process"
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # a dead process sends no rows either, and so is found out
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
 
     def _read(self, phase: str) -> None:
         assert self._process is not None and self._process.stdout is not None, "check() has started the process"

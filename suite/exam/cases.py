@@ -50,7 +50,7 @@ CASES = (
         "deep",
         Signature("final", "mse", 3, 2, tokens=False),
         Sizes(hidden=4, layers=2, bidirectional=True),
-        Optim("adamw", lr=2e-2, clip=0.0, weight_decay=0.1),
+        Optim("sgd", lr=0.1, clip=0.0, momentum=0.9),
         rows=4,
         steps=6,
     ),
@@ -75,9 +75,17 @@ CASES = (
         "both-ways",
         LABEL.signature,
         Sizes(hidden=5, bidirectional=True, embed=4),
-        Optim("sgd", lr=0.1, clip=1.0),
+        Optim("adamw", lr=2e-2, clip=0.0, weight_decay=0.1),
         rows=5,
         steps=7,
+    ),
+    Case(  # a class for a whole sequence of tokens
+        "last",
+        Signature("final", "xent", 5, 3),
+        Sizes(hidden=3, embed=2),
+        Optim("adam", lr=1e-2, clip=0.0),
+        rows=3,
+        steps=4,
     ),
 )
 

@@ -27,6 +27,7 @@ def export(model: Model, arch: Arch, precision: str, path: Path) -> Iterator[Che
     model.load(start)
     run(model, 0, UPDATES)
     got = model.snapshot()
+    yield Check("resume/step count", abs(got.step - UPDATES), 0.0)
     yield Check("resume/export", l2_error(got.params, want.params), LIMITS[precision]["trajectory"])
     weights.save(path, got)
 

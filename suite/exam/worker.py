@@ -45,7 +45,8 @@ def main() -> int:
             make = _maker(backend, impl, precision, job["device"])
             if (backend, impl) in SLOW and not job["slow"]:
                 raise Unsupported("left out: every shape takes long to compile; add --slow")
-            cases = (LABEL,) if (backend, impl) in SLOW else CASES
+            chosen = {LABEL.name} if (backend, impl) in SLOW else {LABEL.name, *job["cases"]}
+            cases = [case for case in CASES if case.name in chosen]
             models[name, impl] = _collect(examine(make, arch, precision, cases), partial(emit, name, impl))
         except Unsupported as reason:
             emit(name, impl, [Check("unsupported", 0.0, 0.0, reason=str(reason))])

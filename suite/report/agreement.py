@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from suite import stats
+from suite.record import Record
 from suite.report.groups import Group, task_name
 from suite.spec.contract import Bound
 from suite.stats import Interval
@@ -88,6 +89,19 @@ def beaten(g: Group) -> list[tuple[Bound, float]]:
     return out
 
 
+def unlike(groups: Sequence[Group]) -> list[tuple[str, str, str]]:
+    """(what, one, other): cells that differ in backend or implementation only, yet had other data or first weights."""
+    first: dict[object, Record] = {}
+    out = []
+    for r in (r for g in groups for r in g.records if r.digests):
+        like = (r.plan, replace(r.cell, backend="", impl="", flow_at=()))
+        other = first.setdefault(like, r)
+        for what in ("data", "initial"):
+            if r.digests[what] != other.digests[what]:
+                out.append((what, r.cell.name, other.cell.name))
+    return out
+
+
 def lines(groups: Sequence[Group]) -> list[str]:
     """What is printed below the table: ceilings beaten first, then agreement in one line, then who differs."""
     out = [
@@ -98,6 +112,7 @@ def lines(groups: Sequence[Group]) -> list[str]:
     ]
     if any(g.score and not g.converged for g in groups):
         out.append("† the plan stops before convergence: compare implementations by it, not architectures")
+    out += [f"!!! other {what} in {a} than in {b}: they are not comparable" for what, a, b in unlike(groups)]
     every = pairs(groups)
     judged = [p for p in every if p.verdict != "too few seeds"]
     if judged:

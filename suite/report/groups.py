@@ -91,6 +91,12 @@ class Group:
         samples = [1e3 * s for r in self.ok for s in r.step_s]
         return stats.spread(samples) if samples else None
 
+    @cached_property
+    def mean_step_s(self) -> float | None:
+        """Seconds a step on average: what throughput is made of, for steps of several shapes have no common time."""
+        samples = [s for r in self.ok for s in r.step_s]
+        return sum(samples) / len(samples) if samples else None
+
     @property
     def converged(self) -> bool:
         """Whether the plan lets its cells learn to the end (``facts["converged"]``, true unless it says no)."""

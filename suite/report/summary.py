@@ -12,7 +12,7 @@ from pathlib import Path
 
 from suite.report.agreement import lines
 from suite.report.groups import Group, by_task
-from suite.report.table import heading, measured, number
+from suite.report.table import heading, number, scored
 
 BEGIN, END = "<!-- table:begin -->", "<!-- table:end -->"
 
@@ -48,7 +48,7 @@ def fill(page: Path, block: str) -> None:
 def _score(g: Group | None) -> str:
     if g is None:
         return ""
-    return measured(g.score) if g.score else g.records[0].outcome
+    return scored(g) if g.score else g.records[0].outcome
 
 
 def _speed(g: Group | None) -> str:

@@ -2,6 +2,7 @@
 
     score      mean over seeds +- half a 95 % interval (over seeds; with one seed over the test's sequences)
     ms/step    median, and the middle 90 % of all timed steps
+    tokens/s   valid tokens over all timed steps by their seconds; GFLOP/s likewise
     gradient   global norm of the last update's gradient, before clipping
     first s    seconds of the first step, which compiles
     peak MiB   only where the cell had a fresh process
@@ -97,18 +98,24 @@ def _remark(g: Group) -> str:
     return "; ".join(parts)
 
 
+def scored(g: Group) -> str:
+    """The score with its marks; "" where there is none."""
+    if not g.score:
+        return ""
+    return measured(g.score) + ("!" if beaten(g) else "") + ("" if g.converged else "†")
+
+
 def _texts(g: Group) -> dict[str, str]:
     texts = dict.fromkeys(COLUMNS, "") | {"cell": g.name, "seeds": f"{len(g.ok)}/{len(g.records)}"}
-    if g.score:
-        texts["score"] = measured(g.score) + ("!" if beaten(g) else "") + ("" if g.converged else "†")
+    texts["score"] = scored(g)
     if g.step_ms:
         texts["ms/step"] = number(g.step_ms.value)
         texts["5-95 %"] = f"{number(g.step_ms.low)} - {number(g.step_ms.high)}"
-        per_s = 1e3 / g.step_ms.value
+    if g.mean_step_s:
         if tokens := g.mean("tokens_per_step"):
-            texts["tokens/s"] = short(tokens * per_s)
+            texts["tokens/s"] = short(tokens / g.mean_step_s)
         if flops := g.mean("flops_per_step"):
-            texts["GFLOP/s"] = number(flops * per_s / 1e9)
+            texts["GFLOP/s"] = number(flops / g.mean_step_s / 1e9)
     if flops := g.mean("flops_per_step"):
         texts["MFLOP/step"] = number(flops / 1e6)
     if norm := g.mean("last_grad_norm"):

@@ -90,9 +90,9 @@ def finals(record: Record) -> dict[str, float]:
         "peak_rss_mib": record.peak_rss_bytes / 2**20 if record.fresh_process else 0.0,
     }
     if record.step_s:
-        step_s = statistics.median(record.step_s)
+        step_s = statistics.fmean(record.step_s)
         cost |= {
-            "ms_per_step": 1e3 * step_s,
+            "ms_per_step": 1e3 * statistics.median(record.step_s),
             "train_s": sum(record.step_s) + record.first_step_s,
             "tokens_per_s": record.tokens_per_step / step_s,
             "gflops_per_s": record.flops_per_step / step_s / 1e9,

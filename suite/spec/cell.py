@@ -46,6 +46,11 @@ class Cell:
         for name in ("batch", "steps", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"cell: {name} is {getattr(self, name)}; it must be at least 1")
+        late = [step for step in self.flow_at if not 0 <= step <= self.steps]
+        if late:
+            raise ValueError(f"cell: flow_at holds {late[0]}; it must lie in 0..steps = {self.steps}")
+        if self.device not in ("cpu", "cuda"):
+            raise ValueError(f"cell: device is {self.device!r}; it must be 'cpu' or 'cuda'")
         if self.precision not in ("float32", "float64"):
             raise ValueError(f"cell: precision is {self.precision!r}; it must be 'float32' or 'float64'")
         if tuple(sorted(self.options)) != self.options:
