@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from suite.spec.archs import ARCHS
 from suite.spec.contract import IMPLEMENTATIONS, Arch, Backend, Task, Unsupported
+from suite.spec.offer import offered
 
 BACKENDS = ("reference", "pytorch", "tensorflow", "jax")
 
@@ -104,10 +105,4 @@ def implementation(module: Backend, arch_name: str, impl: str) -> str:
         raise unknown("implementation", impl, IMPLEMENTATIONS)
     if not installed(module):
         raise Unsupported(f"{module.REQUIRES} is not installed: pip install 'recurbench[{module.EXTRA}]'")
-    if (arch_name, impl) in module.TABLE:
-        return module.TABLE[arch_name, impl]
-    for gap in ((arch_name, impl), ("*", impl)):
-        if gap in module.GAPS:
-            raise Unsupported(module.GAPS[gap])
-    offered = ", ".join(f"{a}/{i}" for a, i in module.TABLE)
-    raise Unsupported(f"{module.NAME} has no {arch_name}/{impl}; it has {offered}")
+    return offered(module.NAME, module.TABLE, module.GAPS, arch_name, impl)

@@ -46,7 +46,7 @@ class Function:
 
 
 class Examinee(Protocol):
-    """What a backend makes of a user's model: ``examinee(model, arch_name)`` in its module ``examinee``."""
+    """What a backend makes of a user's model: the class ``Examinee(model, arch_name)`` of its module ``examinee``."""
 
     inputs: int
     sizes: Sizes
@@ -95,9 +95,13 @@ class Verdict:
 
 def verify(model: Any, arch: str) -> Verdict:
     """Compare a user's model with the oracle of ``arch``. Raises TypeError for a model that no backend can read."""
+    registry.arch(arch)
     backend = _backend_of(model)
-    registry.backend(backend)  # one clear line if there is no such backend
-    examinee: Examinee = registry.member(backend, "examinee").examinee(model, arch)
+    examinee: Examinee = registry.member(backend, "examinee").Examinee(model, arch)
+    if examinee.precision not in LIMITS:
+        raise TypeError(
+            f"verify: {type(model).__name__} computes in {examinee.precision}; it must compute in float32 or float64"
+        )
     sig = Signature("label", "xent", examinee.inputs, _width(examinee.sizes), tokens=False)
     case = Case("verify", sig, examinee.sizes, Optim(), ROWS, STEPS)
     net = case.net(registry.arch(arch))

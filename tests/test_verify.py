@@ -24,6 +24,7 @@ EXPECTED = {
         "carry": "h_{t-1} is not carried and r multiplies the candidate's output",
         "gradient": "gradient at layer0/",
         "no bias_hh": "one bias is missing (layer0/c)",
+        "half": "GRU computes in bfloat16; it must compute in float32 or float64",
         "not recurrent": "it must have those of torch.nn.GRU",
     },
     "tensorflow": {
@@ -33,6 +34,7 @@ EXPECTED = {
         "reset before for after": "one bias is missing",
         "both ways": RIGHT,
         "rnn": RIGHT,
+        "mixed": "GRU computes in float16; it must compute in float32 or float64",
         "relu": "outputs: error",
     },
     "jax": {"lstm": RIGHT, "forget bias": "1 is added to the forget bias"},

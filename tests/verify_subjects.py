@@ -54,6 +54,7 @@ def pytorch() -> Iterator[tuple[str, Any, str]]:
     yield "rnn", nn.RNN(3, 4, batch_first=True), "rnn"
     for mistake in ("none", "swapped", "before", "carry", "gradient", "no bias_hh"):
         yield mistake, MyGRU(mistake), "gru"
+    yield "half", nn.GRU(3, 4, batch_first=True, dtype=torch.bfloat16), "gru"
     yield "not recurrent", nn.Linear(3, 4), "gru"
 
 
@@ -66,6 +67,7 @@ def tensorflow() -> Iterator[tuple[str, Any, str]]:
     yield "reset before for after", keras.layers.GRU(4, return_sequences=True, reset_after=False), "gru"
     yield "both ways", keras.layers.Bidirectional(keras.layers.LSTM(4, return_sequences=True)), "lstm"
     yield "rnn", keras.layers.SimpleRNN(4, return_sequences=True), "rnn"
+    yield "mixed", keras.layers.GRU(4, return_sequences=True, dtype="mixed_float16"), "gru"
     yield "relu", keras.layers.SimpleRNN(4, return_sequences=True, activation="relu"), "rnn"
 
 

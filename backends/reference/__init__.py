@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from suite.spec.archs import ARCHS
 from suite.spec.contract import Model, Net, Optim, Precision, Snapshot, Unsupported
+from suite.spec.offer import offered
 
 if TYPE_CHECKING:
     from backends.reference.trainer import Trainer
@@ -30,7 +31,9 @@ def setup(precision: Precision, device: str, threads: int) -> None:
 
 
 def build(net: Net, impl: str, optim: Optim, snapshot: Snapshot, precision: Precision, device: str) -> Model:
-    """The oracle as a Model."""
+    """The oracle as a Model, or Unsupported with the reason."""
+    offered(NAME, TABLE, GAPS, net.arch.name, impl)
+    setup(precision, device, threads=1)
     trainer: type[Trainer] = importlib.import_module("backends.reference.trainer").Trainer
     return trainer(net, optim, snapshot)
 

@@ -22,6 +22,7 @@ class Trainer:
 
     def put(self, batch: Batch) -> Batch:
         """The batch itself: there is no device."""
+        batch.check(self._net.signature)
         return batch
 
     def step(self, handle: Batch, lr: float) -> StepResult:
@@ -66,4 +67,4 @@ class Trainer:
 
     def ran(self) -> str:
         """What really executes."""
-        return f"numpy {np.__version__}, float64, hand-derived VJP"
+        return f"numpy {np.__version__}, hand-derived VJP, cpu float64"

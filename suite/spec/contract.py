@@ -117,9 +117,26 @@ class Batch:
         return np.arange(self.x.shape[1]) < self.lengths[:, None]
 
     @property
+    def y_valid(self) -> NDArray[np.bool_]:
+        """(B, S), "translate" only: which target steps are real."""
+        assert self.y_in is not None and self.y_lengths is not None, "a translate batch has y_in and y_lengths"
+        return np.arange(self.y_in.shape[1]) < self.y_lengths[:, None]
+
+    @property
     def count(self) -> int:
         """How many targets the loss is the mean of."""
         return max(1, int(self.scored.sum()))
+
+    def check(self, signature: Signature) -> None:
+        """Refuse an id outside its vocabulary, which one framework clamps, another reads as zero or stops at."""
+        vocabularies = (
+            ("x", self.x if signature.tokens else None, signature.inputs),
+            ("y_in", self.y_in, signature.outputs),
+            ("y", self.y if signature.loss == "xent" else None, signature.outputs),
+        )
+        for name, ids, size in vocabularies:
+            if ids is not None and not (ids.min() >= 0 and ids.max() < size):
+                raise ValueError(f"batch: {name} holds ids {ids.min()}..{ids.max()}; they must lie in 0..{size - 1}")
 
 
 @dataclass(frozen=True, slots=True)

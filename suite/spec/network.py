@@ -44,10 +44,9 @@ def forward(net: Net, p: Params, batch: Batch, state: State | None = None) -> tu
         y, final, tape = _run(net, p, layers[""], x, batch.valid, state)
         features = y if net.signature.kind == "label" else _last(layers[""][-1], final)
         return features @ p["head/V"] + p["head/d"], final, (features, final, tape)
-    enc_valid, dec_valid, y_in = batch.valid, _dec_valid(batch), batch.y_in
-    _, enc_final, enc_tape = _run(net, p, layers["enc/"], p["src_emb/E"][batch.x], enc_valid, state)
+    _, enc_final, enc_tape = _run(net, p, layers["enc/"], p["src_emb/E"][batch.x], batch.valid, state)
     dec_state = {name.replace("enc/", "dec/", 1): s for name, s in enc_final.items()}
-    features, dec_final, dec_tape = _run(net, p, layers["dec/"], p["tgt_emb/E"][y_in], dec_valid, dec_state)
+    features, dec_final, dec_tape = _run(net, p, layers["dec/"], p["tgt_emb/E"][batch.y_in], batch.y_valid, dec_state)
     return features @ p["head/V"] + p["head/d"], enc_final | dec_final, (features, enc_tape, dec_tape)
 
 
@@ -74,7 +73,7 @@ def gradients(net: Net, p: Params, batch: Batch) -> Gradients:
             dp["emb/E"] = _embedding_vjp(p["emb/E"], batch.x, dx)
         return Gradients(float(rows.sum()), rows, {name: dp[name] for name in p}, flow)
     _, enc_tape, dec_tape = tape
-    dtgt, dstate, ddec, dec_flow = _run_vjp(net, p, layers["dec/"], dec_tape, _dec_valid(batch), dfeatures, zero)
+    dtgt, dstate, ddec, dec_flow = _run_vjp(net, p, layers["dec/"], dec_tape, batch.y_valid, dfeatures, zero)
     dfinal = {name.replace("dec/", "enc/", 1): ds for name, ds in dstate.items()}
     dy = np.zeros((*batch.x.shape, net.sizes.hidden))
     dsrc, _, denc, enc_flow = _run_vjp(net, p, layers["enc/"], enc_tape, batch.valid, dy, dfinal)
@@ -118,11 +117,6 @@ def flops(net: Net, batch: Batch) -> int:
     reads = {"label": batch.x.shape[1], "final": 1, "translate": batch.y.shape[-1]}[sig.kind]
     features = sizes.hidden * (2 if sizes.bidirectional else 1)
     return 3 * (total + 2 * rows * reads * features * sig.outputs)
-
-
-def _dec_valid(batch: Batch) -> Array:
-    assert batch.y_in is not None and batch.y_lengths is not None, "a translate batch has y_in and y_lengths"
-    return np.arange(batch.y_in.shape[1]) < batch.y_lengths[:, None]
 
 
 def _run(net: Net, p: Params, layers: Stack, x: Array, valid: Array, state: State) -> tuple[Array, State, Any]:
