@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from suite.spec.contract import Model, Net, Optim, Precision, Snapshot, Unsupported
+from suite.spec.offer import offered
 
 if TYPE_CHECKING:
     from backends.pytorch.trainer import Trainer
@@ -38,14 +39,12 @@ def setup(precision: Precision, device: str, threads: int) -> None:
 
     Precision is a property of each tensor in PyTorch, so both may live in one process.
     """
-    os.environ.setdefault(
-        "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
-    )  # read when CUDA starts; cuBLAS is not repeatable without
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it as CUDA starts, to be repeatable
     torch = importlib.import_module("torch")
     if device not in ("cpu", "cuda"):
-        raise Unsupported(f"pytorch runs on cpu or cuda here, not on {device!r}; set device = 'cpu'")
+        raise Unsupported(f"pytorch runs on 'cpu' or 'cuda' here, not on {device!r}; set device = 'cpu'")
     if device == "cuda" and not torch.cuda.is_available():
-        raise Unsupported(f"torch {torch.__version__} finds no cuda device; set device = 'cpu'")
+        raise Unsupported("pytorch sees no cuda device in this process; set device = 'cpu'")
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs time
@@ -55,13 +54,10 @@ def setup(precision: Precision, device: str, threads: int) -> None:
 
 def build(net: Net, impl: str, optim: Optim, snapshot: Snapshot, precision: Precision, device: str) -> Model:
     """The network on its device, or Unsupported with its reason."""
-    cell = net.arch.name, impl
-    if cell not in TABLE:
-        raise Unsupported(GAPS.get(cell, f"pytorch has no {net.arch.name}/{impl}"))
-    module, function = TABLE[cell].split(":")
-    maker = getattr(importlib.import_module(module), function)
+    module, function = offered(NAME, TABLE, GAPS, net.arch.name, impl).split(":")
+    make = getattr(importlib.import_module(module), function)
     trainer: type[Trainer] = importlib.import_module("backends.pytorch.trainer").Trainer
-    return trainer(net, maker, optim, snapshot, precision, device)
+    return trainer(net, make, optim, snapshot, precision, device)
 
 
 def versions() -> dict[str, str]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backends.pytorch.layout import NATIVE, suffixes, transposed
+from backends.pytorch.layout import NATIVE, suffixes, to_canonical, to_native, transposed
 from suite.spec.archs import ARCHS
 from suite.spec.contract import Array, Net, Params, Signature, Sizes
 from suite.spec.params import stack
@@ -18,7 +18,7 @@ class Examinee:
     """A copy of the module; the original is not touched. RNN and LSTM get b as bias_ih and zero as bias_hh."""
 
     def __init__(self, module: nn.Module, arch: str) -> None:
-        self._module = copy.deepcopy(module)
+        self._module = copy.deepcopy(module).cpu().eval().requires_grad_()  # frozen ones have gradients too
         own = dict(self._module.named_parameters())
         if "weight_hh_l0" not in own:
             raise TypeError(
@@ -37,12 +37,13 @@ class Examinee:
             for d, suffix in suffixes(stack(net))
             for name in net.arch.shapes(d.inputs, self.sizes.hidden)
         }
+        self._layout = transposed(self._places)
         self.missing = tuple(name for name, (tensor, _) in self._places.items() if tensor is None)
 
     @torch.no_grad()
     def load(self, params: Params) -> None:
         """Canonical -> the module's own tensors."""
-        native = transposed(params)
+        native = to_native(self._layout, params)
         for name, (tensor, second) in self._places.items():
             if tensor is not None:
                 tensor.copy_(torch.tensor(native[name]))
@@ -63,7 +64,7 @@ class Examinee:
             name: np.zeros(tuple(t.shape)) if g is None else g.to(torch.float64).numpy()
             for (name, t), g in zip(tensors.items(), grads, strict=True)
         }
-        return transposed(native)
+        return to_canonical(self._layout, native)
 
     def restore(self) -> None:
         """The original was never touched."""
@@ -73,8 +74,3 @@ class Examinee:
         y = self._module(batch if self._batch_first else batch.transpose(0, 1))
         y = y[0] if isinstance(y, tuple) else y
         return y if self._batch_first else y.transpose(0, 1)
-
-
-def examinee(module: nn.Module, arch: str) -> Examinee:
-    """The module as ``suite.verify`` examines it."""
-    return Examinee(module, arch)

@@ -9,30 +9,34 @@ RNN and LSTM have no c: their bias_hh stays zero and is not trained. The loops c
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from suite.spec.contract import Params
 from suite.spec.params import Direction, Stack
 
 NATIVE = {"W": "weight_ih", "U": "weight_hh", "b": "bias_ih", "c": "bias_hh"}
 
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """A pair of inverse functions over canonically named parameters, or gradients, or optimiser slots."""
-
-    to_native: Callable[[Params], Params]
-    to_canonical: Callable[[Params], Params]
+Layout = dict[str, bool]  # canonical name -> whether the native array is its transpose
 
 
-def transposed(params: Params) -> Params:
-    """Every W and U transposed: its own inverse."""
-    return {name: p.T if name.rsplit("/", 1)[-1] in ("W", "U") else p for name, p in params.items()}
+def identity(names: Iterable[str]) -> Layout:
+    """Every parameter is its own native array."""
+    return dict.fromkeys(names, False)
 
 
-IDENTITY = Layout(dict, dict)
-TRANSPOSED = Layout(transposed, transposed)
+def transposed(names: Iterable[str]) -> Layout:
+    """The layout of PyTorch's own layers: every W and U is transposed."""
+    return {name: name.rsplit("/", 1)[-1] in ("W", "U") for name in names}
+
+
+def to_native(layout: Layout, params: Params) -> Params:
+    """Canonical arrays -> native arrays."""
+    return {name: params[name].T if turned else params[name] for name, turned in layout.items()}
+
+
+def to_canonical(layout: Layout, native: Params) -> Params:
+    """Native arrays -> canonical arrays."""
+    return to_native(layout, native)  # a transpose is its own inverse
 
 
 def suffixes(layers: Stack) -> list[tuple[Direction, str]]:

@@ -5,27 +5,26 @@ N = sqrt(sum g^2)      s = min(1, clip / (N + 1e-6))      g <- s g      then dec
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
+from backends.pytorch.cells import Weights
 from suite.spec.contract import Optim
 from suite.spec.optim import CLIP_EPS, decays
 
-Named = Mapping[str, Tensor]
+Slots = dict[str, Weights]
 
 
-def norms(grads: Named) -> Tensor:
-    """The norm of each gradient, in order, before clipping: (P,)."""
+def norms(grads: Weights) -> Tensor:
+    """The norm of each gradient, in order, before clipping (P,); theirs is the global norm."""
     return torch.stack(torch._foreach_norm(list(grads.values())))
 
 
 @torch.no_grad()
 def update(
-    optim: Optim, params: Named, grads: Named, slots: Mapping[str, Named], norm: Tensor, lr: float, c1: float, c2: float
+    optim: Optim, params: Weights, grads: Weights, slots: Slots, norm: Tensor, lr: float, c1: float, c2: float
 ) -> None:
-    """One update of ``params`` and ``slots`` in place; ``grads`` are used up; ``norm`` is the global one."""
+    """One update of ``params`` and ``slots`` in place; ``grads`` are used up. ``norm`` is the global one."""
     p, g = list(params.values()), list(grads.values())
     if optim.clip:
         torch._foreach_mul_(g, torch.clamp(optim.clip / (norm + CLIP_EPS), max=1.0))

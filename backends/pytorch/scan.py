@@ -1,9 +1,9 @@
-"""The masked loop over time around a cell, one Python iteration a step, and the same loop under torch.compile.
+"""The masked scan over time around a cell, one Python iteration a step, and the same loop under torch.compile.
 
-    s_t = where(valid_t, step(a_t, s_{t-1}), s_{t-1})      y_t = where(valid_t, s_t[0], 0)
+    s_t = where(valid_t, step(a_t, s_{t-1}) + tap_t, s_{t-1})      y_t = where(valid_t, s_t[0], 0)
 
-a = x W + b is computed for all steps at once. Where every row is full the eager loop leaves the masks out: the numbers
-are the same.
+a = x W + b is computed for all steps at once. The taps are zeros to differentiate by: dL/dtap_t = dL/ds_t. Where every
+row is full the eager loop leaves the masks out: the numbers are the same.
 """
 
 from __future__ import annotations
@@ -16,24 +16,33 @@ import torch
 from torch import Tensor
 
 from backends.pytorch.cells import CELLS, State, Step, Weights, affine, before_loop
-from backends.pytorch.layout import IDENTITY
+from backends.pytorch.layout import identity
 from suite.spec.contract import Net, Unsupported
-from suite.spec.params import of, stack
+from suite.spec.params import of, shapes, stack
 
-Named = dict[str, Tensor]  # "layer0/h" -> (B, H), or parameters by canonical name
+Named = dict[str, Tensor]  # "layer0/h" -> state (B, H), or taps (T, B, H)
+Loop = Callable[..., tuple[Tensor, State]]
 
 
-class Steps(NamedTuple):
-    """Which steps of each row are real: valid (B, T) on the device; lengths (B,) on the host, None if all are full."""
+class Packing(NamedTuple):
+    """Rows by falling length: lengths (B,) on the host; the order and its inverse (B,) on the device."""
 
-    valid: Tensor
-    lengths: Tensor | None
+    lengths: Tensor
+    order: Tensor
+    back: Tensor
+
+
+class Valid(NamedTuple):
+    """Which steps are real: mask (B, T) on the device, and how to pack them; no packing where every row is full."""
+
+    mask: Tensor
+    packing: Packing | None = None
 
 
 def scan(
     step: Step, p: Weights, x: Tensor, valid: Tensor | None, state: State, reverse: bool, taps: State | None
 ) -> tuple[Tensor, State]:
-    """x (B, T, I) -> y (B, T, H), final state. valid (B, T), None = all; taps (T, B, H) are added to each new state."""
+    """x (B, T, I), valid (B, T) or None for all, state (B, H) each, taps (T, B, H) each -> y (B, T, H), final state."""
     a = affine(x, p["W"], p["b"]).unbind(1)
     p = before_loop(step, p)
     masks = None if valid is None else valid.t().unsqueeze(2).unbind(0)  # (B, 1) each
@@ -49,8 +58,46 @@ def scan(
     return out if valid is None else torch.where(valid.unsqueeze(2), out, 0.0), state
 
 
-def compiled_scan(device: str) -> Callable[..., tuple[Tensor, State]]:
-    """`scan` through torch.compile: one graph for each shape. Unsupported where nothing can compile for ``device``."""
+class Scan:
+    """A stack of layers of one or two directions, each a masked scan of the same cell."""
+
+    def __init__(self, net: Net, prefix: str, dtype: torch.dtype, device: str, loop: Loop | None = None) -> None:
+        self._step, self._carried, self._layers = CELLS[net.arch.name], net.arch.state, stack(net, prefix)
+        self._loop, self._compiled = loop or scan, loop is not None
+        own = {name: shape for name, shape in shapes(net).items() if name.startswith(f"{prefix}layer")}
+        self.layout = identity(own)
+        self.params = {n: torch.zeros(s, dtype=dtype, device=device, requires_grad=True) for n, s in own.items()}
+        self._weights = {d.prefix: of(self.params, d.prefix) for layer in self._layers for d in layer}
+
+    def run(self, x: Tensor, valid: Valid, state: Named, taps: Named | None = None) -> tuple[Tensor, Named]:
+        """x (B, T, I), state (B, H) each, taps (T, B, H) each -> y (B, T, F) and the final state."""
+        # compiled, the masks stay: a batch that happens to be full must not compile anew
+        mask = valid.mask if self._compiled or valid.packing is not None else None
+        final: Named = {}
+        for layer in self._layers:
+            ys = []
+            for d in layer:
+                names = [d.prefix + s for s in self._carried]
+                first = tuple(state[name] for name in names)
+                eps = tuple(taps[name] for name in names) if taps else None
+                y, last = self._loop(self._step, self._weights[d.prefix], x, mask, first, d.reverse, eps)
+                final |= zip(names, last, strict=True)
+                ys.append(y)
+            x = ys[0] if len(ys) == 1 else torch.cat(ys, -1)
+        return x, final
+
+    def ran(self) -> set[str]:
+        """What executes."""
+        return {"torch.compile inductor loop" if self._compiled else "torch eager loop"}
+
+
+def make(net: Net, prefix: str, dtype: torch.dtype, device: str) -> Scan:
+    """The stack of layers below ``prefix``, as an eager loop."""
+    return Scan(net, prefix, dtype, device)
+
+
+def make_compiled(net: Net, prefix: str, dtype: torch.dtype, device: str) -> Scan:
+    """The same loop through torch.compile, one graph for each shape; Unsupported where nothing compiles for it."""
     # imported here: it takes a second or more, which the eager loop need not wait
     from torch._dynamo import config
     from torch._inductor.cpp_builder import get_cpp_compiler
@@ -65,53 +112,4 @@ def compiled_scan(device: str) -> Callable[..., tuple[Tensor, State]]:
         raise Unsupported("torch.compile finds no C++ compiler: install g++ or set CXX; or use impl = scan") from None
     # every layer, direction, shape and mode of every model shares this one function's cache; 8 graphs is the default
     config.recompile_limit, config.accumulated_recompile_limit = 256, 1024
-    return torch.compile(scan, fullgraph=True, dynamic=False)
-
-
-class Scan:
-    """A stack of layers as loops. It owns its parameters, canonical in name and layout."""
-
-    layout = IDENTITY
-
-    def __init__(self, net: Net, prefix: str, dtype: torch.dtype, device: str, compiled: bool) -> None:
-        self._layers, self._names, self._hidden = stack(net, prefix), net.arch.state, net.sizes.hidden
-        self._step, self._compiled = CELLS[net.arch.name], compiled
-        self._loop: Callable[..., tuple[Tensor, State]] = compiled_scan(device) if compiled else scan
-        self.params: Named = {
-            d.prefix + name: torch.zeros(shape, dtype=dtype, device=device, requires_grad=True)
-            for layer in self._layers
-            for d in layer
-            for name, shape in net.arch.shapes(d.inputs, self._hidden).items()
-        }
-        self._weights = {d.prefix: of(self.params, d.prefix) for layer in self._layers for d in layer}
-
-    def run(self, x: Tensor, steps: Steps, state: Named | None, taps: Named | None = None) -> tuple[Tensor, Named]:
-        """x (B, T, I) -> top outputs (B, T, F), final states. ``state`` None starts from zero."""
-        final: Named = {}
-        # compiled, the masks stay: a batch that happens to be full must not compile anew
-        valid = None if steps.lengths is None and not self._compiled else steps.valid
-        for layer in self._layers:
-            ys = []
-            for d in layer:
-                names = [d.prefix + s for s in self._names]
-                first = tuple(x.new_zeros(len(x), self._hidden) if state is None else state[n] for n in names)
-                eps = None if taps is None else tuple(taps[n] for n in names)
-                y, last = self._loop(self._step, self._weights[d.prefix], x, valid, first, d.reverse, eps)
-                final |= dict(zip(names, last, strict=True))
-                ys.append(y)
-            x = ys[0] if len(ys) == 1 else torch.cat(ys, 2)
-        return x, final
-
-    def ran(self) -> set[str]:
-        """What executes."""
-        return {"torch.compile inductor loop" if self._compiled else "torch eager loop"}
-
-
-def make(net: Net, prefix: str, dtype: torch.dtype, device: str) -> Scan:
-    """The stack below ``prefix`` as an eager loop."""
-    return Scan(net, prefix, dtype, device, compiled=False)
-
-
-def make_compiled(net: Net, prefix: str, dtype: torch.dtype, device: str) -> Scan:
-    """The stack below ``prefix`` as a compiled loop; Unsupported where there is no compiler."""
-    return Scan(net, prefix, dtype, device, compiled=True)
+    return Scan(net, prefix, dtype, device, torch.compile(scan, fullgraph=True, dynamic=False))

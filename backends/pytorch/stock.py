@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from backends.pytorch.layout import NATIVE, TRANSPOSED, suffixes
-from backends.pytorch.scan import Named, Steps
+from backends.pytorch.cells import Weights
+from backends.pytorch.layout import NATIVE, suffixes, transposed
+from backends.pytorch.scan import Named, Valid
 from suite.spec.contract import Net, Unsupported
 from suite.spec.params import stack
 
@@ -34,8 +35,6 @@ def lstm(net: Net, prefix: str, dtype: torch.dtype, device: str) -> Stock:
 class Stock:
     """A stack of layers as one module. ``params`` are the module's own tensors by canonical name, trained in place."""
 
-    layout = TRANSPOSED
-
     def __init__(self, layer: type[nn.RNNBase], net: Net, prefix: str, dtype: torch.dtype, device: str) -> None:
         layers, sizes = stack(net, prefix), net.sizes
         self._layer = layer.__name__
@@ -48,49 +47,46 @@ class Stock:
             dtype=dtype,
             device=device,
         )
-        self._names = {s: [d.prefix + s for d, _ in suffixes(layers)] for s in net.arch.state}
-        self._seen: set[str] = set()
-        self.params: Named = {}
+        self._names = [[d.prefix + s for d, _ in suffixes(layers)] for s in net.arch.state]
+        self._packed: set[bool] = set()  # the paths taken so far
+        self.params: Weights = {}
         for d, suffix in suffixes(layers):
-            for name in net.arch.shapes(d.inputs, sizes.hidden):
-                self.params[d.prefix + name] = getattr(self._module, NATIVE[name] + suffix)
-            if "c" not in net.arch.shapes(d.inputs, sizes.hidden):
+            names = net.arch.shapes(d.inputs, sizes.hidden)
+            self.params |= {d.prefix + name: getattr(self._module, NATIVE[name] + suffix) for name in names}
+            if "c" not in names:
                 nn.init.zeros_(getattr(self._module, NATIVE["c"] + suffix)).requires_grad_(False)
+        self.layout = transposed(self.params)
 
-    def run(self, x: Tensor, steps: Steps, state: Named | None, taps: Named | None = None) -> tuple[Tensor, Named]:
-        """x (B, T, I) -> top outputs (B, T, F), final states. ``state`` None starts from zero; taps are refused."""
+    def run(self, x: Tensor, valid: Valid, state: Named, taps: Named | None = None) -> tuple[Tensor, Named]:
+        """x (B, T, I), state (B, H) each -> y (B, T, F) and the final state; taps are refused."""
         if taps is not None:
             raise Unsupported(f"torch.nn.{self._layer}: a stock layer hides its inner states; use impl = scan")
-        first = None
-        if state is not None:
-            parts = tuple(torch.stack([state[n] for n in names]) for names in self._names.values())
-            first = parts if len(parts) > 1 else parts[0]
-        if steps.lengths is None:
+        parts = tuple(torch.stack([state[n] for n in names]) for names in self._names)
+        first = parts if len(parts) > 1 else parts[0]
+        if valid.packing is None:
             y, last = self._module(x, first)
-        else:
-            packed = pack_padded_sequence(x, steps.lengths, batch_first=True, enforce_sorted=False)
-            y, last = self._module(packed, first)
-            y, _ = pad_packed_sequence(y, batch_first=True, total_length=x.shape[1])
-        self._seen.add(self._path(x, packed=steps.lengths is not None))
+        else:  # sorted here and not in pack_padded_sequence, whose inverse looks at lengths that are on the device
+            lengths, order, back = valid.packing
+            packed = pack_padded_sequence(x.index_select(0, order), lengths, batch_first=True)
+            y, last = self._module(PackedSequence(packed.data, packed.batch_sizes, order, back), first)
+            y = PackedSequence(y.data, y.batch_sizes)
+            y = pad_packed_sequence(y, batch_first=True, total_length=x.shape[1])[0].index_select(0, back)
+        self._packed.add(valid.packing is not None)
         last = last if isinstance(last, tuple) else (last,)
-        final = {
-            n: s
-            for names, part in zip(self._names.values(), last, strict=True)
-            for n, s in zip(names, part, strict=True)
-        }
+        final: Named = {}
+        for names, part in zip(self._names, last, strict=True):
+            final |= zip(names, part, strict=True)
         return y, final
 
     def ran(self) -> set[str]:
         """The layer and the kernels its batches went to so far, such as "torch.nn.LSTM packed, ATen"."""
-        return self._seen or {f"torch.nn.{self._layer}"}
+        return {self._path(packed) for packed in self._packed} or {f"torch.nn.{self._layer}"}
 
-    def _path(self, x: Tensor, packed: bool) -> str:
-        """Where ATen sends this call. On a CPU only a float32 LSTM goes to oneDNN, and only if it is not packed."""
-        cpu = torch.backends.mkldnn
-        if x.is_cuda:
-            kernels = "cuDNN" if torch.backends.cudnn.is_acceptable(x) else "ATen"
-        elif self._layer == "LSTM" and x.dtype == torch.float32 and not packed and cpu.is_available() and cpu.enabled:
-            kernels = "oneDNN"
-        else:
-            kernels = "ATen"
+    def _path(self, packed: bool) -> str:
+        """Where ATen sends a call. On a CPU only a float32 LSTM goes to oneDNN, and only if it is not packed."""
+        w, cpu, kernels = next(iter(self.params.values())), torch.backends.mkldnn, "ATen"
+        if w.is_cuda and torch.backends.cudnn.is_acceptable(w):
+            kernels = "cuDNN"
+        elif self._layer == "LSTM" and w.dtype == torch.float32 and not (w.is_cuda or packed) and cpu.is_available():
+            kernels = "oneDNN" if cpu.enabled else "ATen"
         return f"torch.nn.{self._layer}{' packed' * packed}, {kernels}"
