@@ -252,7 +252,7 @@ def report(results: Path, plan: str | None, out: Path | None, fill: Path | None)
 
 
 @main.command(epilog=_examples("python -m suite publish run learn", "python -m suite publish out learn --results docs"))
-@click.argument("source", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("source", type=click.Path(file_okay=False, path_type=Path))
 @click.argument("plan")
 @RESULTS
 def publish(source: Path, plan: str, results: Path) -> None:

@@ -159,6 +159,9 @@ def test_sync_and_ui_hand_over_to_mlflow(monkeypatch: pytest.MonkeyPatch, tmp_pa
     fake.ui_command = lambda results: ["mlflow", "ui", str(results)]  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "suite.sinks.mlflow", fake)
     monkeypatch.setattr("suite.sinks.mlflow", fake, raising=False)
+    nothing = invoke("sync", "--results", str(tmp_path), "--tracking-uri", "http://x")
+    assert (nothing.exit_code, nothing.output) == (2, f"recurbench: sync: no record below {tmp_path}\n")
+    record.write(Record("quick", tiny(), "ok"), tmp_path / "quick" / "key")
     result = invoke("sync", "--results", str(tmp_path), "--tracking-uri", "http://x")
     assert result.output == "3 cells sent\n"
     ran: list[list[str]] = []

@@ -87,7 +87,7 @@ def test_filters_narrow_by_what_the_plan_has_and_put_in_what_it_lacks(demo: str)
         ('"hmm_tag"', '"hmm_tags"', "demo.toml: task 'hmm_tags' is not known; did you mean 'hmm_tag'?"),
         ('arch = "lstm"', "", "demo.toml: grid 2 has no arch; give it one, there or in [defaults]"),
         ("lr = 1", "lr = 1, weight_decay = 0.1", "demo.toml: optim: weight_decay belongs to adamw"),
-        ("[0, 200]", "[0, 201]", "demo.toml: flow_at holds 201; it must lie in 0..steps = 200"),
+        ("[0, 200]", "[0, 201]", "demo.toml: cell: flow_at holds 201; it must lie in 0..steps = 200"),
         ('"demo"', '"de mo"', "demo.toml: name is 'de mo'; string should match pattern"),
         ('"demo"', '"../x"', "demo.toml: name is '../x'; string should match pattern"),
     ],

@@ -33,7 +33,8 @@ def summary(groups: Sequence[Group]) -> str:
             found = [by_backend.get(c) for c in columns]
             out.append(f"| {arch} | {' | '.join(map(_score, found))} | {' | '.join(map(_speed, found))} |")
         out.append("")
-    return "\n".join([*out, *(f"- {line}" for line in lines(groups))]).strip()
+    notes = [*lines(groups), *_machines(groups)]
+    return "\n".join([*out, *(f"- {line}" for line in notes)]).strip()
 
 
 def fill(page: Path, block: str) -> None:
@@ -43,6 +44,17 @@ def fill(page: Path, block: str) -> None:
         raise ValueError(f"{page}: needs one line {BEGIN} and after it one line {END}")
     before, rest = text.split(BEGIN)
     page.write_text(f"{before}{BEGIN}\n{block}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+
+
+def _machines(groups: Sequence[Group]) -> list[str]:
+    """What the numbers were measured on: one line a machine and set of versions."""
+    told = []
+    for r in (r for g in groups for r in g.records):
+        names = ("python", "torch", "tensorflow", "jax")
+        versions = ", ".join(f"{n} {v}" for n in names if (v := r.facts.get("versions", {}).get(n)))
+        where = f"{r.facts.get('cpu', 'unknown processor')}, {r.facts.get('cores', '?')} cores"
+        told.append(f"measured on {where}, {r.cell.threads} thread(s) a cell, {r.cell.precision}; {versions}")
+    return list(dict.fromkeys(told))
 
 
 def _score(g: Group | None) -> str:
