@@ -158,26 +158,21 @@ class Task(Protocol):
 
     def batch(self, split: str, seed: int, step: int, size: int) -> Batch:
         """Batch ``step`` of a split. "train" is endless and depends on ``seed``; "val" and "test" ignore it."""
-        ...
 
     def batches(self, split: str, size: int) -> int:
         """How many batches of ``size`` rows make up "val" or "test"; the last one is padded with unscored rows."""
-        ...
 
     def score(self, predictions: Sequence[Array], batches: Sequence[Batch]) -> dict[str, float]:
         """Metrics over batches. ``predictions``: outputs (logits or values), or decoded tokens for "translate".
 
         The headline metric comes with its standard error over sequences, as ``f"{metric}_se"``.
         """
-        ...
 
     def bounds(self, bidirectional: bool) -> tuple[Bound, ...]:
         """Floors and ceilings of the headline metric for a network that reads one or both ways."""
-        ...
 
     def digest(self) -> str:
         """SHA-256 of the evaluation splits and the first training batches (int32/float64, little endian)."""
-        ...
 
 
 Step = Callable[..., Any]
@@ -244,43 +239,33 @@ class Model(Protocol):
 
     def put(self, batch: Batch) -> Any:
         """Host to device; outside the clock."""
-        ...
 
     def step(self, handle: Any, lr: float) -> Any:
         """One update; may return before it has run."""
-        ...
 
     def wait(self, pending: Any) -> StepResult:
         """Block until that update is done; one transfer from the device."""
-        ...
 
     def grads(self, handle: Any) -> tuple[float, Params]:
         """Loss and gradients in canonical layout, no update."""
-        ...
 
     def outputs(self, handle: Any, state: State | None = None) -> tuple[Array, State]:
         """Logits or values, zero at pads' hidden output, and the final state; ``state`` continues an earlier call."""
-        ...
 
     def decode(self, handle: Any) -> Array:
         """Greedy decoding, "translate" only: (B, longest_target) int32; what follows eos is pad."""
-        ...
 
     def flow(self, handle: Any) -> dict[str, Array]:
         """||dL/ds_t|| over valid rows for each carried state: "layer0/h" -> (T,). Raises Unsupported if hidden."""
-        ...
 
     def snapshot(self) -> Snapshot:
         """A canonical float64 copy of step, parameters and slots."""
-        ...
 
     def load(self, snapshot: Snapshot) -> None:
         """Continue from ``snapshot``."""
-        ...
 
     def ran(self) -> str:
         """What really executes, for example "torch.nn.GRU, oneDNN off, eager"."""
-        ...
 
 
 class Backend(Protocol):
@@ -294,12 +279,9 @@ class Backend(Protocol):
 
     def setup(self, precision: Precision, device: str, threads: int) -> None:
         """Process-wide switches (threads, x64, TF32 off); called once, before anything else of this backend."""
-        ...
 
     def build(self, net: Net, impl: str, optim: Optim, snapshot: Snapshot, precision: Precision, device: str) -> Model:
         """The model, or Unsupported with its reason."""
-        ...
 
     def versions(self) -> dict[str, str]:
         """Name -> version of everything that decides the numbers."""
-        ...
