@@ -100,7 +100,8 @@ def test_the_table_of_the_readme_is_made_from_the_records(tmp_path: Path) -> Non
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     page.write_text(text, encoding="utf-8")
     fill(page, ROOT / "results" / "published", "learn")
-    assert page.read_text(encoding="utf-8") == text, "say: python -m suite report --results results/published --plan learn --fill README.md"
+    command = "python -m suite report --results results/published --plan learn --fill README.md"
+    assert page.read_text(encoding="utf-8") == text, f"say: {command}"
 
 
 def test_the_readme_gives_the_two_commands_and_the_table() -> None:

@@ -37,18 +37,11 @@ from tests.faults import (
     StepForgotten,
     StepLossOff,
     StepLost,
-    add_forget,
     all_scored,
-    bent,
-    change,
-    no_carry,
     on_batch,
-    on_gradient,
     other_optimiser,
-    reset_before,
-    swap,
-    transposed,
 )
+from tests.faults_cells import add_forget, bent, change, no_carry, on_gradient, reset_before, swap, transposed
 
 
 @dataclass(frozen=True)
