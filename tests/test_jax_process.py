@@ -42,6 +42,7 @@ said["threads"] = backend.versions()["xla_cpu_threads"]
 backend.setup("float64", "cpu", 3)
 refused("other precision", RuntimeError, lambda: backend.setup("float32", "cpu", 3))
 refused("other threads", RuntimeError, lambda: backend.setup("float64", "cpu", 1))
+refused("other device", Unsupported, lambda: backend.setup("float64", "tpu", 3))
 refused("unlike setup", RuntimeError, lambda: build(precision="float32"))
 refused("no device", Unsupported, lambda: build(device="cuda"))
 refused("gap", Unsupported, lambda: build("stock"))
@@ -94,6 +95,7 @@ def said() -> dict[str, object]:
         ("no setup", "float64 was asked for, but setup chose nothing"),
         ("other precision", "needs a fresh process"),
         ("other threads", "needs a fresh process"),
+        ("other device", "jax runs on 'cpu' or 'cuda' here, not on 'tpu'"),
         ("unlike setup", "float32 was asked for, but setup chose float64"),
         ("no device", "jax sees no cuda device in this process"),
         ("gap", "JAX ships no layer of this architecture"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suite.spec.contract import Model, Net, Optim, Precision, Snapshot, Unsupported
+from suite.spec.offer import offered
 
 if TYPE_CHECKING:
     from backends.jax.trainer import Trainer
@@ -37,6 +38,8 @@ def setup(precision: Precision, device: str, threads: int) -> None:
     wanted = {"precision": precision, "threads": str(threads)}
     if _in_force and _in_force != wanted:
         raise RuntimeError(f"jax: this process runs with {_in_force}; {wanted} needs a fresh process")
+    if device not in ("cpu", "cuda"):
+        raise Unsupported(f"jax runs on 'cpu' or 'cuda' here, not on {device!r}; set device = 'cpu'")
     os.environ["PJRT_NPROC"] = str(threads)
     if device == "cuda" and not _in_force:  # on a GPU, the embedding's gradient adds up in any order otherwise
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
@@ -58,14 +61,10 @@ def setup(precision: Precision, device: str, threads: int) -> None:
 
 
 def build(net: Net, impl: str, optim: Optim, snapshot: Snapshot, precision: Precision, device: str) -> Model:
-    """The model on its device, or Unsupported with the reason."""
-    if (net.arch.name, impl) not in TABLE:
-        known = ", ".join(f"{arch}/{name}" for arch, name in TABLE)
-        reason = GAPS.get((net.arch.name, impl)) or GAPS.get(("*", impl))
-        raise Unsupported(reason or f"jax has no {net.arch.name}/{impl}; it has {known}")
+    """The network on its device, or Unsupported with its reason. RuntimeError if `setup` was for another precision."""
+    module, function = offered(NAME, TABLE, GAPS, net.arch.name, impl).split(":")
     if _in_force.get("precision") != precision:
         raise RuntimeError(f"jax: {precision} was asked for, but setup chose {_in_force.get('precision', 'nothing')}")
-    module, function = TABLE[net.arch.name, impl].split(":")
     make = getattr(importlib.import_module(module), function)
     trainer: type[Trainer] = importlib.import_module("backends.jax.trainer").Trainer
     return trainer(net, make, optim, snapshot, precision, _device(device))
@@ -87,7 +86,7 @@ def _device(name: str) -> Any:
     try:
         return jax.devices(name)[0]
     except RuntimeError as error:
-        raise Unsupported(f"jax sees no {name} device in this process; it sees {jax.default_backend()}") from error
+        raise Unsupported(f"jax sees no {name} device in this process; set device = 'cpu'") from error
 
 
 def _pool_threads() -> int:

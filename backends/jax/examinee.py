@@ -43,8 +43,3 @@ class Examinee:
 
     def restore(self) -> None:
         """There is nothing to restore: the function is pure."""
-
-
-def examinee(function: Any, arch: str) -> Examinee:
-    """The function as ``suite.verify`` examines it."""
-    return Examinee(function, arch)

@@ -1,15 +1,23 @@
-"""Canonical <-> native layout. A scan's native layout is the canonical one, and this backend has nothing but scans."""
+"""Canonical and native parameters. JAX has nothing but scans here, and a scan's native layout is the canonical one."""
 
 from __future__ import annotations
 
-from suite.spec.contract import Params
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Layout = tuple[str, ...]  # the canonical names, in order
 
 
-def to_native(params: Params) -> Params:
-    """Canonical names and shapes -> what the cells read."""
-    return dict(params)
+def identity(names: Iterable[str]) -> Layout:
+    """Every parameter is its own native array."""
+    return tuple(names)
 
 
-def to_canonical(native: Params) -> Params:
-    """The inverse of `to_native`."""
-    return dict(native)
+def to_native(layout: Layout, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Canonical arrays -> native arrays."""
+    return {name: params[name] for name in layout}
+
+
+def to_canonical(layout: Layout, native: Mapping[str, Any]) -> dict[str, Any]:
+    """Native arrays -> canonical arrays, in the order that a jitted function does not keep."""
+    return {name: native[name] for name in layout}

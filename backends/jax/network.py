@@ -8,96 +8,97 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from backends.jax.cells import Params
+from backends.jax.cells import Weights
+from backends.jax.layout import Layout
 from backends.jax.scan import Named
 from suite.spec.contract import BOS, EOS, PAD, Net, Signature
 from suite.spec.params import stack, state_shapes
 
 
-class Handle(NamedTuple):
-    """A batch on the device. Shapes as in ``suite.spec.contract.Batch``; ``scale`` is 1 / count."""
+class Data(NamedTuple):
+    """A batch on its device, shapes as in ``suite.spec.contract.Batch``; ``scale`` is 1 / number of scored values."""
 
     x: jax.Array
-    lengths: jax.Array
+    valid: jax.Array
     y: jax.Array
     scored: jax.Array
     scale: jax.Array
     y_in: jax.Array | None
-    y_lengths: jax.Array | None
+    y_valid: jax.Array | None
 
 
 class Runner(Protocol):
-    """A stack of layers, however it is implemented."""
+    """A stack of recurrent layers, however it is implemented. It is pure: it owns no parameters, ``run`` takes them."""
+
+    layout: Layout
 
     def run(
-        self, p: Params, x: jax.Array, valid: jax.Array, state: Named, taps: Named | None = None
+        self, p: Weights, x: jax.Array, valid: jax.Array, state: Named, taps: Named | None = None
     ) -> tuple[jax.Array, Named]:
-        """x (B, T, I), valid (B, T), state -> y (B, T, F), final state."""
+        """x (B, T, I), state (B, H) each -> top outputs (B, T, F) and final states; taps (T, B, H): see `flow`."""
+        ...
+
+    def ran(self) -> set[str]:
+        """What executes, one phrase for each path taken."""
         ...
 
 
-Runners = dict[str, Runner]  # by prefix: {"": ...} or {"enc/": ..., "dec/": ...}
+Stacks = dict[str, Runner]  # by prefix: {"": ...} or {"enc/": ..., "dec/": ...}
+
+
+def zero_state(net: Net, rows: int, dtype: jnp.dtype) -> Named:
+    """The state every sequence starts from."""
+    return {name: jnp.zeros(s, dtype) for name, s in state_shapes(net, rows).items()}
 
 
 def forward(
-    net: Net, runners: Runners, p: Params, batch: Handle, state: Named, taps: Named | None = None
+    net: Net, stacks: Stacks, p: Weights, batch: Data, state: Named, taps: Named | None = None
 ) -> tuple[jax.Array, Named]:
     """Outputs (B, [T,] O) and the final state."""
-    x, valid = batch.x, _valid(batch.lengths, batch.x.shape[1])
     if net.signature.kind == "translate":
-        assert batch.y_in is not None and batch.y_lengths is not None, "a translate batch has y_in and y_lengths"
-        _, enc_final = runners["enc/"].run(p, p["src_emb/E"][x], valid, state, taps)
-        dec_valid = _valid(batch.y_lengths, batch.y_in.shape[1])
-        features, dec_final = runners["dec/"].run(p, p["tgt_emb/E"][batch.y_in], dec_valid, _bridge(enc_final), taps)
-        final = enc_final | dec_final
+        assert batch.y_in is not None and batch.y_valid is not None, "a translate batch has y_in and y_lengths"
+        enc, first = _encode(stacks, p, batch, state, taps)
+        features, dec = stacks["dec/"].run(p, p["tgt_emb/E"][batch.y_in], batch.y_valid, first, taps)
+        final = enc | dec
     else:
-        x = p["emb/E"][x] if net.signature.tokens else x
-        features, final = runners[""].run(p, x, valid, state, taps)
+        x = p["emb/E"][batch.x] if net.signature.tokens else batch.x
+        features, final = stacks[""].run(p, x, batch.valid, state, taps)
         if net.signature.kind == "final":
             features = jnp.concatenate([final[d.prefix + "h"] for d in stack(net)[-1]], axis=-1)
     return features @ p["head/V"] + p["head/d"], final
 
 
-def loss_rows(signature: Signature, outputs: jax.Array, batch: Handle) -> jax.Array:
-    """Each row's share of the loss (B,); the host adds them up, as XLA's sum in float32 is too coarse."""
+def loss_rows(signature: Signature, outputs: jax.Array, batch: Data) -> jax.Array:
+    """Each row's share of the loss (B,): their sum, taken in float64 on the host, is the loss."""
     if signature.loss == "mse":
         error = jnp.where(batch.scored[:, None], outputs - batch.y, 0)
-        return batch.scale / outputs.shape[1] * jnp.sum(error**2, axis=1)
+        return batch.scale * jnp.sum(error**2, axis=1)
     chosen = jnp.take_along_axis(outputs, batch.y[..., None], axis=-1)[..., 0]
     ce = jax.nn.logsumexp(outputs, axis=-1) - chosen
     return batch.scale * jnp.where(batch.scored, ce, 0).reshape(len(ce), -1).sum(axis=1)
 
 
-def decode(net: Net, runners: Runners, p: Params, batch: Handle) -> jax.Array:
-    """Greedy decoding: (B, longest_target) int32. The first of equal logits wins; after eos comes pad."""
-    rows, steps = batch.x.shape
-    first = zero_state(net, p, rows)
-    _, final = runners["enc/"].run(p, p["src_emb/E"][batch.x], _valid(batch.lengths, steps), first)
-    valid = jnp.ones((rows, 1), bool)
+def decode(net: Net, stacks: Stacks, p: Weights, batch: Data) -> jax.Array:
+    """Greedy decoding in one loop: (B, longest_target) int32. The first of equal logits wins; after eos comes pad."""
+    rows, d = len(batch.x), p["head/d"]
+    _, first = _encode(stacks, p, batch, zero_state(net, rows, d.dtype))
+    one = jnp.ones((rows, 1), bool)
 
     def step(
         carry: tuple[jax.Array, jax.Array, Named], _: None
     ) -> tuple[tuple[jax.Array, jax.Array, Named], jax.Array]:
         token, done, state = carry
-        y, state = runners["dec/"].run(p, p["tgt_emb/E"][token[:, None]], valid, state)
-        best = jnp.argmax(y[:, 0] @ p["head/V"] + p["head/d"], axis=-1).astype(jnp.int32)
+        y, state = stacks["dec/"].run(p, p["tgt_emb/E"][token[:, None]], one, state)
+        best = jnp.argmax(y[:, 0] @ p["head/V"] + d, axis=-1).astype(jnp.int32)
         token = jnp.where(done, PAD, best)
         return (token, done | (token == EOS), state), token
 
-    start = jnp.full(rows, BOS, jnp.int32), jnp.zeros(rows, bool), _bridge(final)
+    start = jnp.full(rows, BOS, jnp.int32), jnp.zeros(rows, bool), first
     _, out = lax.scan(step, start, None, length=net.signature.longest_target)
     return out.T
 
 
-def zero_state(net: Net, p: Params, rows: int) -> Named:
-    """The state every sequence starts from."""
-    return {name: jnp.zeros(shape, p["head/d"].dtype) for name, shape in state_shapes(net, rows).items()}
-
-
-def _bridge(enc_final: Named) -> Named:
-    """The decoder starts, layer by layer, from the encoder's final state."""
-    return {name.replace("enc/", "dec/", 1): s for name, s in enc_final.items()}
-
-
-def _valid(lengths: jax.Array, steps: int) -> jax.Array:
-    return jnp.arange(steps, dtype=lengths.dtype) < lengths[:, None]  # (B, T)
+def _encode(stacks: Stacks, p: Weights, batch: Data, state: Named, taps: Named | None = None) -> tuple[Named, Named]:
+    """The encoder's final state, under its own names and under the decoder's, which starts from it."""
+    _, final = stacks["enc/"].run(p, p["src_emb/E"][batch.x], batch.valid, state, taps)
+    return final, {name.replace("enc/", "dec/", 1): s for name, s in final.items()}

@@ -1,33 +1,41 @@
-"""The canonical optimisers of ``suite.spec.optim`` in JAX: clip by the global norm, decay, update."""
+"""The canonical optimisers of ``suite.spec.optim`` in JAX.
+
+N = sqrt(sum g^2)      s = min(1, clip / (N + 1e-6))      g <- s g      then decay, then the rule
+"""
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
 
-from backends.jax.cells import Params
+from backends.jax.cells import Weights
 from suite.spec.contract import Optim
-from suite.spec.optim import CLIP_EPS, SLOTS, decays
+from suite.spec.optim import CLIP_EPS, decays
 
-Slots = dict[str, Params]
+Slots = dict[str, Weights]
+
+
+def norms(grads: Weights) -> jax.Array:
+    """The norm of each gradient, in order, before clipping (P,); theirs is the global norm."""
+    return jnp.stack([jnp.linalg.norm(g.ravel()) for g in grads.values()])
 
 
 def update(
     optim: Optim,
-    params: Params,
-    grads: Params,
+    params: Weights,
+    grads: Weights,
     slots: Slots,
     norm: jax.Array,
     lr: jax.Array,
     c1: jax.Array,
     c2: jax.Array,
-) -> tuple[Params, Slots]:
-    """New params and slots. ``norm`` is the global norm that clipping looks at; lr, c1, c2 are scalars."""
+) -> tuple[Weights, Slots]:
+    """New params and slots. ``norm`` is the global one."""
     scale = jnp.minimum(1.0, optim.clip / (norm + CLIP_EPS)) if optim.clip else 1.0
-    new: Params = {}
-    new_slots: Slots = {slot: {} for slot in SLOTS[optim.name]}
+    new: Weights = {}
+    new_slots: Slots = {slot: {} for slot in slots}
     for name, p in params.items():
-        old = {slot: slots[slot][name] for slot in new_slots}
+        old = {slot: values[name] for slot, values in slots.items()}
         moved, kept = _rule(optim, lr, c1, c2, scale * grads[name], old)
         if optim.weight_decay and decays(name):
             p = p - lr * (optim.weight_decay * p)
@@ -37,14 +45,9 @@ def update(
     return new, new_slots
 
 
-def norms(names: list[str], grads: Params) -> jax.Array:
-    """The norm of each gradient (P,), in the order of ``names``; theirs is the global norm."""
-    return jnp.stack([jnp.linalg.norm(grads[name].ravel()) for name in names])
-
-
 def _rule(
-    optim: Optim, lr: jax.Array, c1: jax.Array, c2: jax.Array, g: jax.Array, old: Params
-) -> tuple[jax.Array, Params]:
+    optim: Optim, lr: jax.Array, c1: jax.Array, c2: jax.Array, g: jax.Array, old: Weights
+) -> tuple[jax.Array, Weights]:
     """What is taken from the parameter, and the new slots."""
     if optim.name == "sgd":
         v = optim.momentum * old["v"] + g

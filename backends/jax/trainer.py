@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from backends.jax import network
-from backends.jax.cells import Params as Native
-from backends.jax.layout import to_canonical, to_native
-from backends.jax.network import Handle, Runner, Runners
+from backends.jax.cells import Weights
+from backends.jax.layout import Layout, identity, to_canonical, to_native
+from backends.jax.network import Data, Runner, Stacks
 from backends.jax.optim import Slots, norms, update
 from backends.jax.scan import Named
 from suite.spec.contract import Array, Batch, Net, Optim, Params, Precision, Snapshot, State, StepResult
@@ -22,149 +22,154 @@ from suite.spec.params import shapes, stacks, state_shapes
 
 
 class Trainer:
-    """One network: five jitted functions, compiled once for a shape of batch. ``step`` returns before it has run."""
+    """One network in JAX: five jitted functions, compiled once for a shape of batch. ``step`` only dispatches."""
 
-    _params: Native
+    _params: Weights
     _slots: Slots
 
     def __init__(
         self,
         net: Net,
-        make: Callable[[Net, str], Runner],
+        make: Callable[..., Runner],
         optim: Optim,
         snapshot: Snapshot,
         precision: Precision,
         device: Any,
     ) -> None:
-        self._net, self._optim, self._dtype, self._device = net, optim, np.dtype(precision), device
-        self._names = list(shapes(net))
-        runners = {prefix: make(net, prefix) for prefix in stacks(net)}
-        self._update = jax.jit(partial(_update, net, runners, optim, self._names), donate_argnums=(0, 1))
-        self._grads = jax.jit(partial(_gradients, net, runners))
-        self._forward = jax.jit(partial(network.forward, net, runners))
-        self._decode = jax.jit(partial(network.decode, net, runners))
-        self._flow = jax.jit(partial(_flow, net, runners))
+        self._net, self._optim, self._precision, self._device = net, optim, precision, device
+        self._dtype = np.dtype(precision)
+        self._stacks = {prefix: make(net, prefix) for prefix in stacks(net)}
+        self._layout = identity(shapes(net))
+        self._run_update = jax.jit(partial(_update, net, self._stacks, optim, self._layout), donate_argnums=(0, 1))
+        self._run_grads = jax.jit(partial(_gradients, net, self._stacks))
+        self._run_forward = jax.jit(partial(network.forward, net, self._stacks))
+        self._run_decode = jax.jit(partial(network.decode, net, self._stacks))
+        self._run_flow = jax.jit(partial(_flow, net, self._stacks))
         self.load(snapshot)
 
-    def put(self, batch: Batch) -> Handle:
-        """Host to device, features cast once. An id outside its vocabulary is a ValueError: JAX would clamp it."""
+    def put(self, batch: Batch) -> Data:
+        """Host to device, features cast once."""
         sig = self._net.signature
-        for name, ids, size in (("x", batch.x if sig.tokens else None, sig.inputs), ("y_in", batch.y_in, sig.outputs)):
-            if ids is not None and not (ids.min() >= 0 and ids.max() < size):
-                raise ValueError(f"batch: {name} holds ids {ids.min()}..{ids.max()}; they must lie in 0..{size - 1}")
-        return Handle(
+        batch.check(sig)
+        return Data(
             x=self._send(batch.x, np.int32 if sig.tokens else self._dtype),
-            lengths=self._send(batch.lengths, np.int32),
+            valid=self._send(batch.valid, np.bool_),
             y=self._send(batch.y, self._dtype if sig.loss == "mse" else np.int32),
             scored=self._send(batch.scored, np.bool_),
-            scale=self._send(1.0 / batch.count, self._dtype),
+            scale=self._send(1.0 / (batch.count * (sig.outputs if sig.loss == "mse" else 1)), self._dtype),
             y_in=None if batch.y_in is None else self._send(batch.y_in, np.int32),
-            y_lengths=None if batch.y_lengths is None else self._send(batch.y_lengths, np.int32),
+            y_valid=None if batch.y_in is None else self._send(batch.y_valid, np.bool_),
         )
 
-    def step(self, handle: Handle, lr: float) -> jax.Array:
-        """One update, dispatched."""
+    def step(self, handle: Data, lr: float) -> jax.Array:
+        """One update, dispatched; what it reports is still on the device."""
         self._step += 1
         scalars = np.array((lr, *corrections(self._optim, self._step)), self._dtype)
-        self._params, self._slots, report = self._update(self._params, self._slots, handle, scalars)
+        self._params, self._slots, report = self._run_update(self._params, self._slots, handle, scalars)
         return report
 
     def wait(self, pending: jax.Array) -> StepResult:
         """Block until that update is done: one transfer; the sums are float64 on the host."""
-        rows, each = np.split(np.asarray(pending, np.float64), [-len(self._names)])
+        rows, each = np.split(_host(pending), [-len(self._layout)])
         return StepResult(
-            float(rows.sum()), float(np.linalg.norm(each)), dict(zip(self._names, each.tolist(), strict=True))
+            float(rows.sum()), float(np.linalg.norm(each)), dict(zip(self._layout, each.tolist(), strict=True))
         )
 
-    def grads(self, handle: Handle) -> tuple[float, Params]:
+    def grads(self, handle: Data) -> tuple[float, Params]:
         """Loss and gradients, no update."""
-        grads, rows = self._grads(self._params, handle)
-        return float(np.asarray(rows, np.float64).sum()), self._fetch(grads)
+        rows, grads = self._run_grads(self._params, handle)
+        return float(_host(rows).sum()), self._canonical(grads)
 
-    def outputs(self, handle: Handle, state: State | None = None) -> tuple[Array, State]:
+    def outputs(self, handle: Data, state: State | None = None) -> tuple[Array, State]:
         """Logits or values, and the final state, in the compute dtype."""
-        rows = len(handle.x)
         if state is None:
-            state = {name: np.zeros(shape) for name, shape in state_shapes(self._net, rows).items()}
+            state = {name: np.zeros(shape) for name, shape in state_shapes(self._net, len(handle.x)).items()}
         first = {name: self._send(s, self._dtype) for name, s in state.items()}
-        outputs, final = self._forward(self._params, handle, first)
+        outputs, final = self._run_forward(self._params, handle, first)
         return np.array(outputs), {name: np.array(s) for name, s in final.items()}
 
-    def decode(self, handle: Handle) -> Array:
+    def decode(self, handle: Data) -> Array:
         """Greedy decoding."""
-        return np.array(self._decode(self._params, handle))
+        return np.array(self._run_decode(self._params, handle))
 
-    def flow(self, handle: Handle) -> dict[str, Array]:
-        """Gradient flow of every carried state."""
-        return {name: np.array(f, np.float64) for name, f in self._flow(self._params, handle).items()}
+    def flow(self, handle: Data) -> dict[str, Array]:
+        """Gradient flow of every carried state, by zeros added to it."""
+        return {name: _host(norms) for name, norms in self._run_flow(self._params, handle).items()}
 
     def snapshot(self) -> Snapshot:
         """A copy of step, parameters and slots."""
-        slots = {slot: self._fetch(values) for slot, values in self._slots.items()}
-        return Snapshot(self._step, self._fetch(self._params), slots)
+        slots = {slot: self._canonical(values) for slot, values in self._slots.items()}
+        return Snapshot(self._step, self._canonical(self._params), slots)
 
     def load(self, snapshot: Snapshot) -> None:
         """Continue from ``snapshot``; missing slots start at zero."""
+        self._step = snapshot.step
         slots = snapshot.slots or init_slots(self._optim, snapshot.params)
-        self._step, self._params = snapshot.step, self._native(snapshot.params)
+        self._params = self._native(snapshot.params)
         self._slots = {slot: self._native(slots[slot]) for slot in SLOTS[self._optim.name]}
 
     def ran(self) -> str:
         """What really executes."""
-        flushed = ", subnormal numbers flushed to zero" if self._device.platform == "cpu" else ""
-        return f"jax.jit of lax.scan, {self._device.platform} {self._dtype}{flushed}"
+        what = " + ".join(sorted(set().union(*(runner.ran() for runner in self._stacks.values()))))
+        device = "cpu" if self._device.platform == "cpu" else "cuda"
+        flushed = ", subnormal numbers flushed to zero" if device == "cpu" else ""
+        return f"{what}, {device} {self._precision}{flushed}"
 
     def _send(self, value: Any, dtype: Any) -> jax.Array:
         """To the device, from a copy: JAX may keep the host's memory, and a donated buffer is written to."""
         return jax.device_put(np.array(value, dtype), self._device)
 
-    def _native(self, params: Params) -> Native:
-        return {name: self._send(p, self._dtype) for name, p in to_native(params).items()}
+    def _native(self, params: Params) -> Weights:
+        return {name: self._send(p, self._dtype) for name, p in to_native(self._layout, params).items()}
 
-    def _fetch(self, native: Native) -> Params:
-        params = to_canonical({name: np.array(native[name], np.float64) for name in native})
-        return {name: params[name] for name in self._names}
-
-
-def _gradients(net: Net, runners: Runners, p: Native, batch: Handle) -> tuple[Native, jax.Array]:
-    """dL/dp and the rows of the loss (B,)."""
-
-    def loss(p: Native) -> tuple[jax.Array, jax.Array]:
-        outputs, _ = network.forward(net, runners, p, batch, network.zero_state(net, p, len(batch.x)))
-        rows = network.loss_rows(net.signature, outputs, batch)
-        return rows.sum(), rows
-
-    return jax.grad(loss, has_aux=True)(p)
+    def _canonical(self, native: Weights) -> Params:
+        return to_canonical(self._layout, {name: _host(value) for name, value in native.items()})
 
 
 def _update(
     net: Net,
-    runners: Runners,
+    stacks: Stacks,
     optim: Optim,
-    names: list[str],
-    p: Native,
+    layout: Layout,
+    p: Weights,
     slots: Slots,
-    batch: Handle,
+    batch: Data,
     scalars: jax.Array,
-) -> tuple[Native, Slots, jax.Array]:
-    """One update; scalars are (lr, c1, c2). The report: rows of the loss, norms of ``names``."""
-    grads, rows = _gradients(net, runners, p, batch)
-    each = norms(names, grads)
+) -> tuple[Weights, Slots, jax.Array]:
+    """One update; scalars are (lr, c1, c2). The report: the rows of the loss, then the norm of each gradient."""
+    rows, grads = _gradients(net, stacks, p, batch)
+    each = norms(to_canonical(layout, grads))
     p, slots = update(optim, p, grads, slots, jnp.linalg.norm(each), *scalars)
     return p, slots, jnp.concatenate([rows, each])
 
 
-def _flow(net: Net, runners: Runners, p: Native, batch: Handle) -> Named:
-    """||dL/ds_t|| for each carried state, (T,) or for a decoder (S,): the gradient of zeros added to the states."""
-    rows, steps = batch.x.shape[:2]
-    first = network.zero_state(net, p, rows)
+def _gradients(net: Net, stacks: Stacks, p: Weights, batch: Data) -> tuple[jax.Array, Weights]:
+    """The rows of the loss (B,), and dL/dp."""
 
-    def loss(taps: Named) -> jax.Array:
-        outputs, _ = network.forward(net, runners, p, batch, first, taps)
-        return network.loss_rows(net.signature, outputs, batch).sum()
+    def loss(p: Weights) -> tuple[jax.Array, jax.Array]:
+        rows = _rows(net, stacks, p, batch)
+        return rows.sum(), rows
 
-    def tap(name: str, s: jax.Array) -> jax.Array:
-        return jnp.zeros((batch.y.shape[1] if name.startswith("dec/") else steps, *s.shape), s.dtype)
+    grads, rows = jax.grad(loss, has_aux=True)(p)
+    return rows, grads
 
-    taps = jax.grad(loss)({name: tap(name, s) for name, s in first.items()})
-    return {name: jnp.sqrt(jnp.sum(jnp.square(d), axis=(1, 2))) for name, d in taps.items()}
+
+def _flow(net: Net, stacks: Stacks, p: Weights, batch: Data) -> Named:
+    """||dL/ds_t|| for each carried state, (T,) or for a decoder (S,)."""
+    taps: Named = {}
+    for name, shape in state_shapes(net, len(batch.x)).items():
+        read = batch.y_in if name.startswith("dec/") and batch.y_in is not None else batch.x
+        taps[name] = jnp.zeros((read.shape[1], *shape), p["head/d"].dtype)
+    towards = jax.grad(lambda taps: _rows(net, stacks, p, batch, taps).sum())(taps)
+    return {name: jnp.sqrt(jnp.sum(d**2, axis=(1, 2))) for name, d in towards.items()}
+
+
+def _rows(net: Net, stacks: Stacks, p: Weights, batch: Data, taps: Named | None = None) -> jax.Array:
+    state = network.zero_state(net, len(batch.x), p["head/d"].dtype)
+    outputs, _ = network.forward(net, stacks, p, batch, state, taps)
+    return network.loss_rows(net.signature, outputs, batch)
+
+
+def _host(value: jax.Array) -> Array:
+    """A float64 copy on the host."""
+    return np.array(value, np.float64)
