@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from suite.spec.contract import Model, Net, Optim, Precision, Snapshot, Unsupported
+from suite.spec.offer import offered
 
 if TYPE_CHECKING:
     from backends.tensorflow.trainer import Trainer
@@ -45,9 +46,9 @@ def setup(precision: Precision, device: str, threads: int) -> None:
         raise RuntimeError(f"keras runs on {keras.config.backend()} in this process; start a new one for tensorflow")
     gpus = tf.config.list_physical_devices("GPU")
     if device not in ("cpu", "cuda"):
-        raise Unsupported(f"tensorflow runs on 'cpu' or 'cuda' here, not on {device!r}")
+        raise Unsupported(f"tensorflow runs on 'cpu' or 'cuda' here, not on {device!r}; set device = 'cpu'")
     if device == "cuda" and not gpus:
-        raise Unsupported("tensorflow sees no CUDA device on this machine; set device = 'cpu'")
+        raise Unsupported("tensorflow sees no cuda device in this process; set device = 'cpu'")
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
@@ -65,15 +66,13 @@ def setup(precision: Precision, device: str, threads: int) -> None:
 
 
 def build(net: Net, impl: str, optim: Optim, snapshot: Snapshot, precision: Precision, device: str) -> Model:
-    """The model, or Unsupported with its reason. RuntimeError if `setup` was for another device."""
+    """The network on its device, or Unsupported with its reason. RuntimeError if `setup` was for another device."""
     import tensorflow as tf
 
-    if (net.arch.name, impl) not in TABLE:
-        raise Unsupported(f"tensorflow has no {net.arch.name}/{impl}; it has {', '.join('/'.join(k) for k in TABLE)}")
+    module, function = offered(NAME, TABLE, GAPS, net.arch.name, impl).split(":")
     ready = "cuda" if tf.config.list_logical_devices("GPU") else "cpu"
     if device != ready:
         raise RuntimeError(f"tensorflow was set up for {ready!r} and not for {device!r}; start a new process")
-    module, function = TABLE[net.arch.name, impl].split(":")
     make = getattr(importlib.import_module(module), function)
     trainer: type[Trainer] = importlib.import_module("backends.tensorflow.trainer").Trainer
     return trainer(net, make, optim, snapshot, precision, device)

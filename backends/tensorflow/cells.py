@@ -51,7 +51,7 @@ def lstm(p: Weights, a: tf.Tensor, state: State) -> State:
 
 
 def before_loop(step: Step, p: Weights) -> Weights:
-    """The weights as a step reads them: gru_before's U cut once, for a cut in the loop costs a gradient a step."""
+    """The weights as a step reads them: gru_before's U cut once: a cut at every step costs a gradient each."""
     if step is not gru_before:
         return p
     width = p["U"].shape[0]

@@ -21,7 +21,7 @@ class Examinee:
         parts = {"fwd/": layer.forward_layer, "bwd/": layer.backward_layer} if both else {"": layer}
         if not layer.built:
             layer.build((None, None, 5))
-        self._layer, self.precision = layer, str(layer.compute_dtype)
+        self._layer, self.precision = layer, str(next(iter(parts.values())).compute_dtype)
         weights = {f"layer0/{way}": {w.name: w.value for w in one.weights} for way, one in parts.items()}
         first = next(iter(weights.values()))
         if not {"kernel", "recurrent_kernel"} <= set(first):
@@ -34,13 +34,14 @@ class Examinee:
         self._layout: layout.Layout = {}
         for prefix in weights:
             self._layout |= layout.keras(ARCHS[arch], prefix)
-        self._native = {prefix + name: v for prefix, own in weights.items() for name, v in own.items()}
+        named = {keras_name: name for name, keras_name in layout.KERAS.items()}
+        self._native = {prefix + named[n]: v for prefix, own in weights.items() for n, v in own.items() if n in named}
         self.missing = tuple(name for name, place in self._layout.items() if not self._has(place))
         self._kept = {name: v.numpy() for name, v in self._native.items()}
 
     def _has(self, place: layout.Place) -> bool:
         value = self._native.get(place.native)
-        rank = 2 if place.native.endswith("kernel") or place.row is not None else 1
+        rank = 1 if place.native.endswith("/b") and place.row is None else 2
         return value is not None and len(value.shape) == rank
 
     def load(self, params: Params) -> None:
@@ -70,8 +71,3 @@ class Examinee:
     def _run(self, x: Array) -> tf.Tensor:
         y = self._layer(tf.constant(x, self.precision))
         return y[0] if isinstance(y, list | tuple) else y
-
-
-def examinee(layer: Any, arch: str) -> Examinee:
-    """The layer as ``suite.verify`` examines it."""
-    return Examinee(layer, arch)

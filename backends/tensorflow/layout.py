@@ -4,6 +4,9 @@ keras.layers.SimpleRNN, LSTM   kernel = W, recurrent_kernel = U, bias = b
 keras.layers.GRU               the gates stand as z, r, n: the first two blocks of columns change places, which is its
                                own inverse; bias = b, or with reset_after the rows (b, c)
 scan                           native is canonical
+
+A native array has the canonical name of what it holds, "layer0/W" for a kernel, and a bias is "layer0/b" with c or not,
+so that weight decay needs no translation.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import numpy as np
 
 from suite.spec.contract import Arch, Array, Params
 
-KERAS = {"W": "kernel", "U": "recurrent_kernel", "b": "bias", "c": "bias"}
+KERAS = {"W": "kernel", "U": "recurrent_kernel", "b": "bias"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ def keras(arch: Arch, prefix: str) -> Layout:
     """The layout of one direction's Keras layer, below ``prefix``."""
     names, swapped = arch.shapes(1, 1), arch.gates[:2] == ("r", "z")
     rows = {"b": 0, "c": 1} if "c" in names else {}
-    return {prefix + name: Place(prefix + KERAS[name], rows.get(name), swapped) for name in names}
+    return {prefix + name: Place(prefix + ("b" if name == "c" else name), rows.get(name), swapped) for name in names}
 
 
 def to_native(layout: Layout, params: Params) -> Params:
@@ -51,19 +54,18 @@ def to_native(layout: Layout, params: Params) -> Params:
     return {native: np.stack(parts) if len(parts) > 1 else parts[0] for native, parts in rows.items()}
 
 
-def to_canonical(layout: Layout, native: Mapping[str, Array]) -> Params:
+def to_canonical(layout: Layout, native: Params) -> Params:
     """Native arrays -> canonical arrays."""
-    out = {}
-    for name, place in layout.items():
-        value = part(place, native)
-        out[name] = _swap(value) if place.swapped else value
-    return out
+    found = parts(layout, native)
+    return {name: _swap(found[name]) if place.swapped else found[name] for name, place in layout.items()}
 
 
-def part(place: Place, native: Mapping[str, Any]) -> Any:
-    """The numbers of one canonical parameter, in native order: enough for its norm. Arrays or tensors."""
-    value = native[place.native]
-    return value if place.row is None else value[place.row]
+def parts(layout: Layout, native: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of each canonical parameter, in native order: enough for its norm. Arrays or tensors."""
+    return {
+        name: native[place.native] if place.row is None else native[place.native][place.row]
+        for name, place in layout.items()
+    }
 
 
 def _swap(value: Array) -> Array:

@@ -1,85 +1,91 @@
-"""The three networks of ``suite.spec.network`` on top of stacks of recurrent layers, whatever runs those.
-
-batch   what `Trainer.put` made: "x" (B, T) or (B, T, F), "valid" (B, T), "y", "scored", "scale" = 1 / number of scored
-        targets (and values); "translate" has "y_in" and "y_valid" (B, S) beside them
-"""
+"""The three networks of ``suite.spec.network``, their loss and greedy decoding, in TensorFlow."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import tensorflow as tf
 
+from backends.tensorflow.cells import Weights
 from backends.tensorflow.layout import Layout
+from backends.tensorflow.scan import Named
 from suite.spec.contract import BOS, EOS, PAD, Net, Signature
 from suite.spec.params import stack, state_shapes
 
-Named = dict[str, tf.Tensor]  # "layer0/h" -> (B, H), or parameters by name
+
+class Data(NamedTuple):
+    """A batch on its device, shapes as in ``suite.spec.contract.Batch``; ``scale`` is 1 / number of scored values."""
+
+    x: tf.Tensor
+    valid: tf.Tensor
+    y: tf.Tensor
+    scored: tf.Tensor
+    scale: tf.Tensor
+    y_in: tf.Tensor | None
+    y_valid: tf.Tensor | None
 
 
-@dataclass(frozen=True, slots=True)
-class Runner:
-    """A stack of recurrent layers: what a maker in TABLE gives.
+class Runner(Protocol):
+    """A stack of recurrent layers, however it is implemented. ``params``: name -> the variable that ``run`` reads."""
 
-    params    native name -> tf.Variable, which ``run`` reads
-    run       (x (B, T, I), valid (B, T), state, taps) -> (top outputs (B, T, F), final state); taps (T, B, H), one for
-              each carried state, are added to the new state at valid steps
-    kernel    what executes
-    compiled  whether XLA compiles the functions around it
-    """
-
-    params: Named
     layout: Layout
-    run: Callable[..., tuple[tf.Tensor, Named]]
-    kernel: str
-    compiled: bool = False
+    params: Weights
+    compiled: bool  # whether XLA compiles the functions around it
+
+    def run(self, x: tf.Tensor, valid: tf.Tensor, state: Named, taps: Named | None = None) -> tuple[tf.Tensor, Named]:
+        """x (B, T, I), state (B, H) each -> top outputs (B, T, F) and final states; taps (T, B, H): see `flow`."""
+        ...
+
+    def ran(self) -> set[str]:
+        """What executes, one phrase for each path taken."""
+        ...
 
 
-Stacks = dict[str, Runner]  # "" or "enc/" and "dec/"
+Stacks = dict[str, Runner]  # by prefix: {"": ...} or {"enc/": ..., "dec/": ...}
 
 
 def zero_state(net: Net, rows: int, dtype: tf.DType) -> Named:
-    """The state that the first stack starts from."""
-    names = state_shapes(net, rows).items()
-    return {name: tf.zeros(shape, dtype) for name, shape in names if not name.startswith("dec/")}
+    """The state every sequence starts from."""
+    return {name: tf.zeros(s, dtype) for name, s in state_shapes(net, rows).items()}
 
 
 def forward(
-    net: Net, p: Named, stacks: Stacks, batch: Named, state: Named, taps: Named | None = None
+    net: Net, stacks: Stacks, p: Weights, batch: Data, state: Named, taps: Named | None = None
 ) -> tuple[tf.Tensor, Named]:
     """Outputs (B, [T,] O) and the final state."""
-    if net.signature.kind != "translate":
-        x = tf.gather(p["emb/E"], batch["x"]) if net.signature.tokens else batch["x"]
-        features, final = stacks[""].run(x, batch["valid"], state, taps)
+    if net.signature.kind == "translate":
+        assert batch.y_in is not None and batch.y_valid is not None, "a translate batch has y_in and y_lengths"
+        enc, first = _encode(stacks, p, batch, state, taps)
+        features, dec = stacks["dec/"].run(tf.gather(p["tgt_emb/E"], batch.y_in), batch.y_valid, first, taps)
+        final = enc | dec
+    else:
+        x = tf.gather(p["emb/E"], batch.x) if net.signature.tokens else batch.x
+        features, final = stacks[""].run(x, batch.valid, state, taps)
         if net.signature.kind == "final":
             features = tf.concat([final[d.prefix + "h"] for d in stack(net)[-1]], axis=-1)
-        return _head(p, features), final
-    final, dec_state = _encode(p, stacks, batch, state, taps)
-    x = tf.gather(p["tgt_emb/E"], batch["y_in"])
-    features, dec_final = stacks["dec/"].run(x, batch["y_valid"], dec_state, taps)
-    return _head(p, features), final | dec_final
+    return tf.tensordot(features, p["head/V"], 1) + p["head/d"], final
 
 
-def loss_rows(signature: Signature, outputs: tf.Tensor, batch: Named) -> tf.Tensor:
-    """Each row's share of the loss, (B,): their sum, taken in float64 on the host, is the loss."""
+def loss_rows(signature: Signature, outputs: tf.Tensor, batch: Data) -> tf.Tensor:
+    """Each row's share of the loss (B,): their sum, taken in float64 on the host, is the loss."""
+    zero = tf.zeros((), outputs.dtype)
     if signature.loss == "mse":
-        error = tf.where(batch["scored"][:, None], outputs - batch["y"], tf.zeros((), outputs.dtype))
-        return batch["scale"] * tf.reduce_sum(error**2, axis=1)
-    ce = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=batch["y"], logits=outputs)
-    scored = tf.where(batch["scored"], ce, tf.zeros((), ce.dtype))
-    return batch["scale"] * tf.reduce_sum(tf.reshape(scored, (ce.shape[0], -1)), axis=1)
+        error = tf.where(batch.scored[:, None], outputs - batch.y, zero)
+        return batch.scale * tf.reduce_sum(error**2, axis=1)
+    ce = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=batch.y, logits=outputs)
+    return batch.scale * tf.reduce_sum(tf.reshape(tf.where(batch.scored, ce, zero), (ce.shape[0], -1)), axis=1)
 
 
-def decode(net: Net, p: Named, stacks: Stacks, batch: Named) -> tf.Tensor:
+def decode(net: Net, stacks: Stacks, p: Weights, batch: Data) -> tf.Tensor:
     """Greedy decoding in one loop: (B, longest_target) int64. The first of equal logits wins; after eos comes pad."""
-    rows, steps = batch["x"].shape[0], net.signature.longest_target
-    _, first = _encode(p, stacks, batch, zero_state(net, rows, p["head/V"].dtype))
+    rows, steps, d = batch.x.shape[0], net.signature.longest_target, p["head/d"]
+    _, first = _encode(stacks, p, batch, zero_state(net, rows, d.dtype))
     one = tf.ones((rows, 1), tf.bool)
 
     def body(t: tf.Tensor, token: tf.Tensor, done: tf.Tensor, out: tf.TensorArray, state: Named) -> tuple[object, ...]:
         y, state = stacks["dec/"].run(tf.gather(p["tgt_emb/E"], token[:, None]), one, state)
-        best = tf.math.top_k(_head(p, y[:, 0]), 1).indices[:, 0]  # of equals, the lower index is promised to come first
+        logits = y[:, 0] @ p["head/V"] + d
+        best = tf.math.top_k(logits, 1).indices[:, 0]  # of equals, the lower index is promised to come first
         token = tf.where(done, tf.constant(PAD, tf.int64), tf.cast(best, tf.int64))
         return t + 1, token, done | (token == EOS), out.write(t, token), state
 
@@ -89,11 +95,7 @@ def decode(net: Net, p: Named, stacks: Stacks, batch: Named) -> tf.Tensor:
     return tf.transpose(end[3].stack())
 
 
-def _encode(p: Named, stacks: Stacks, batch: Named, state: Named, taps: Named | None = None) -> tuple[Named, Named]:
-    """The encoder's final state, under its own names and under the decoder's."""
-    _, final = stacks["enc/"].run(tf.gather(p["src_emb/E"], batch["x"]), batch["valid"], state, taps)
+def _encode(stacks: Stacks, p: Weights, batch: Data, state: Named, taps: Named | None = None) -> tuple[Named, Named]:
+    """The encoder's final state, under its own names and under the decoder's, which starts from it."""
+    _, final = stacks["enc/"].run(tf.gather(p["src_emb/E"], batch.x), batch.valid, state, taps)
     return final, {name.replace("enc/", "dec/", 1): s for name, s in final.items()}
-
-
-def _head(p: Named, features: tf.Tensor) -> tf.Tensor:
-    return tf.tensordot(features, p["head/V"], 1) + p["head/d"]

@@ -7,38 +7,44 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from backends.tensorflow.layout import Layout, part
-from backends.tensorflow.network import Named
+from backends.tensorflow.cells import Weights
 from suite.spec.contract import Optim
 from suite.spec.optim import CLIP_EPS, decays
 
+Slots = dict[str, Weights]
 
-def norms(layout: Layout, grads: Named) -> tf.Tensor:
-    """The norm of each canonical parameter's gradient, in order, before clipping: (P,)."""
-    return tf.stack([tf.norm(part(place, grads)) for place in layout.values()])
+
+def norms(grads: Weights) -> tf.Tensor:
+    """The norm of each gradient, in order, before clipping (P,); theirs is the global norm."""
+    return tf.stack([tf.norm(g) for g in grads.values()])
 
 
 def update(
-    optim: Optim, layout: Layout, params: Named, grads: Named, slots: dict[str, Named], each: tf.Tensor, host: tf.Tensor
+    optim: Optim,
+    params: Weights,
+    grads: Weights,
+    slots: Slots,
+    norm: tf.Tensor,
+    lr: tf.Tensor,
+    c1: tf.Tensor,
+    c2: tf.Tensor,
 ) -> None:
-    """One update of ``params`` and ``slots`` in place. ``each``: what `norms` gave; ``host``: (lr, c1, c2)."""
-    lr, c1, c2 = tf.unstack(host)
-    decayed = {place.native for name, place in layout.items() if decays(name)} if optim.weight_decay else set()
-    scale: tf.Tensor | float = 1.0
-    if optim.clip:
-        scale = tf.minimum(optim.clip / (tf.norm(each) + CLIP_EPS), 1.0)
+    """One update of ``params`` and ``slots`` in place. ``norm`` is the global one."""
+    scale = tf.minimum(optim.clip / (norm + CLIP_EPS), 1.0) if optim.clip else 1.0
     for name, p in params.items():
-        moved, kept = _rule(
-            optim, lr, c1, c2, scale * grads[name], {slot: values[name] for slot, values in slots.items()}
-        )
-        p.assign(p - lr * (optim.weight_decay * p) - moved if name in decayed else p - moved)
+        old = {slot: values[name] for slot, values in slots.items()}
+        moved, kept = _rule(optim, lr, c1, c2, scale * grads[name], old)
+        if optim.weight_decay and decays(name):
+            p.assign(p - lr * (optim.weight_decay * p) - moved)
+        else:
+            p.assign(p - moved)
         for slot, value in kept.items():
             slots[slot][name].assign(value)
 
 
 def _rule(
-    optim: Optim, lr: tf.Tensor, c1: tf.Tensor, c2: tf.Tensor, g: tf.Tensor, old: Named
-) -> tuple[tf.Tensor, Named]:
+    optim: Optim, lr: tf.Tensor, c1: tf.Tensor, c2: tf.Tensor, g: tf.Tensor, old: Weights
+) -> tuple[tf.Tensor, Weights]:
     """What is taken from the parameter, and the new slots."""
     if optim.name == "sgd":
         v = optim.momentum * old["v"] + g

@@ -1,6 +1,9 @@
 """The masked scan over time around a cell: tf.while_loop with the input's share hoisted, and the same under XLA.
 
-    s_t = where(valid_t, step(a_t, s_{t-1}), s_{t-1})      y_t = where(valid_t, s_t[0], 0)      a = x W + b at once
+    s_t = where(valid_t, step(a_t, s_{t-1}) + tap_t, s_{t-1})      y_t = where(valid_t, s_t[0], 0)
+
+a = x W + b is computed for all steps at once. The taps are zeros to differentiate by: dL/dtap_t = dL/ds_t. Time comes
+first inside a stack.
 
 The loop pops its inputs off tensor lists and pushes its outputs: the gradient of a pop is a push of one element.
 Reading a TensorArray by index would make its gradient an array of all T elements at every step: O(T^2) in all.
@@ -12,19 +15,22 @@ import tensorflow as tf
 
 from backends.tensorflow.cells import CELLS, State, Step, Weights, before_loop
 from backends.tensorflow.layout import identity
-from backends.tensorflow.network import Named, Runner
 from suite.spec.contract import Net
 from suite.spec.params import of, shapes, stack
 
+Named = dict[str, tf.Tensor]  # "layer0/h" -> state (B, H), or taps (T, B, H)
+
 
 def scan(
-    step: Step, p: Weights, x: tf.Tensor, valid: tf.Tensor, state: State, reverse: bool, taps: State = ()
+    step: Step, p: Weights, x: tf.Tensor, valid: tf.Tensor, state: State, reverse: bool, taps: State | None
 ) -> tuple[tf.Tensor, State]:
-    """x (T, B, I) -> y (T, B, H), final state. valid (T, B, 1); taps (T, B, H) are added to each new state."""
+    """x (T, B, I), valid (T, B, 1), state (B, H) each, taps (T, B, H) each -> y (T, B, H), final state."""
     a = tf.tensordot(x, p["W"], 1) + p["b"]
     p = before_loop(step, p)
     steps, h = x.shape[0], state[0]
-    inputs = [valid, a, *taps] if reverse else [tf.reverse(v, [0]) for v in (valid, a, *taps)]  # popped from the end
+    inputs = [valid, a, *(taps or ())]
+    if not reverse:  # they are popped from the end
+        inputs = [tf.reverse(v, [0]) for v in inputs]
     lists = tuple(tf.raw_ops.TensorListFromTensor(tensor=v, element_shape=v.shape[1:]) for v in inputs)
     outputs = tf.raw_ops.EmptyTensorList(element_shape=h.shape, max_num_elements=steps, element_dtype=h.dtype)
 
@@ -50,30 +56,43 @@ def scan(
     return tf.where(valid, tf.reverse(y, [0]) if reverse else y, tf.zeros((), h.dtype)), state
 
 
-def make(net: Net, prefix: str, dtype: tf.DType, device: str, compiled: bool = False) -> Runner:
-    """The stack below ``prefix`` as a loop in a tf.function."""
-    layers, step, names = stack(net, prefix), CELLS[net.arch.name], net.arch.state
-    below = {name: shape for name, shape in shapes(net).items() if name.startswith(f"{prefix}layer")}
-    params = {name: tf.Variable(tf.zeros(shape, dtype)) for name, shape in below.items()}
+class Scan:
+    """A stack of layers of one or two directions, each a masked scan of the same cell."""
 
-    def run(x: tf.Tensor, valid: tf.Tensor, state: Named, taps: Named | None = None) -> tuple[tf.Tensor, Named]:
+    def __init__(self, net: Net, prefix: str, dtype: tf.DType, compiled: bool = False) -> None:
+        self._step, self._carried, self._layers = CELLS[net.arch.name], net.arch.state, stack(net, prefix)
+        self.compiled = compiled
+        own = {name: shape for name, shape in shapes(net).items() if name.startswith(f"{prefix}layer")}
+        self.layout = identity(own)
+        self.params = {name: tf.Variable(tf.zeros(shape, dtype)) for name, shape in own.items()}
+
+    def run(self, x: tf.Tensor, valid: tf.Tensor, state: Named, taps: Named | None = None) -> tuple[tf.Tensor, Named]:
+        """x (B, T, I), valid (B, T), state (B, H) each, taps (T, B, H) each -> y (B, T, F) and the final state."""
         x, valid = tf.transpose(x, (1, 0, 2)), tf.transpose(valid)[..., None]  # (T, B, I), (T, B, 1)
         final: Named = {}
-        for layer in layers:
+        for layer in self._layers:
             ys = []
             for d in layer:
-                p = {name: tf.convert_to_tensor(value) for name, value in of(params, d.prefix).items()}
-                own = [d.prefix + s for s in names]
-                eps = tuple(taps[n] for n in own) if taps else ()
-                y, last = scan(step, p, x, valid, tuple(state[n] for n in own), d.reverse, eps)
-                final |= zip(own, last, strict=True)
+                p = {name: tf.convert_to_tensor(value) for name, value in of(self.params, d.prefix).items()}
+                names = [d.prefix + s for s in self._carried]
+                first = tuple(state[name] for name in names)
+                eps = tuple(taps[name] for name in names) if taps else None
+                y, last = scan(self._step, p, x, valid, first, d.reverse, eps)
+                final |= zip(names, last, strict=True)
                 ys.append(y)
             x = tf.concat(ys, axis=-1)
         return tf.transpose(x, (1, 0, 2)), final
 
-    return Runner(params, identity(params), run, "tf.while_loop", compiled)
+    def ran(self) -> set[str]:
+        """What executes."""
+        return {f"tf.while_loop in a tf.function{' compiled by XLA' * self.compiled}"}
 
 
-def make_compiled(net: Net, prefix: str, dtype: tf.DType, device: str) -> Runner:
+def make(net: Net, prefix: str, dtype: tf.DType, device: str) -> Scan:
+    """The stack of layers below ``prefix``, as a loop in a tf.function."""
+    return Scan(net, prefix, dtype)
+
+
+def make_compiled(net: Net, prefix: str, dtype: tf.DType, device: str) -> Scan:
     """The same loop, compiled by XLA together with everything around it."""
-    return make(net, prefix, dtype, device, compiled=True)
+    return Scan(net, prefix, dtype, compiled=True)

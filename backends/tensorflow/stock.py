@@ -13,7 +13,8 @@ import keras
 import tensorflow as tf
 
 from backends.tensorflow import layout
-from backends.tensorflow.network import Named, Runner
+from backends.tensorflow.cells import Weights
+from backends.tensorflow.scan import Named
 from suite.spec.contract import Net, Unsupported
 from suite.spec.params import stack
 
@@ -26,52 +27,60 @@ COMMON = {  # the weights are loaded: nothing is drawn at random
 }
 
 
-def rnn(net: Net, prefix: str, dtype: tf.DType, device: str) -> Runner:
+def rnn(net: Net, prefix: str, dtype: tf.DType, device: str) -> Stock:
     """keras.layers.SimpleRNN, tanh."""
-    return _runner(net, prefix, dtype, keras.layers.SimpleRNN, {})
+    return Stock(net, prefix, dtype, keras.layers.SimpleRNN)
 
 
-def gru(net: Net, prefix: str, dtype: tf.DType, device: str) -> Runner:
+def gru(net: Net, prefix: str, dtype: tf.DType, device: str) -> Stock:
     """keras.layers.GRU, reset after the product: two biases, both trained."""
-    return _runner(net, prefix, dtype, keras.layers.GRU, {"reset_after": True, "use_cudnn": device == "cuda"})
+    return Stock(net, prefix, dtype, keras.layers.GRU, reset_after=True, use_cudnn=device == "cuda")
 
 
-def gru_before(net: Net, prefix: str, dtype: tf.DType, device: str) -> Runner:
+def gru_before(net: Net, prefix: str, dtype: tf.DType, device: str) -> Stock:
     """keras.layers.GRU, reset before the product."""
-    return _runner(net, prefix, dtype, keras.layers.GRU, {"reset_after": False, "use_cudnn": False})
+    return Stock(net, prefix, dtype, keras.layers.GRU, reset_after=False, use_cudnn=False)
 
 
-def lstm(net: Net, prefix: str, dtype: tf.DType, device: str) -> Runner:
+def lstm(net: Net, prefix: str, dtype: tf.DType, device: str) -> Stock:
     """keras.layers.LSTM, gates i, f, g, o."""
-    return _runner(net, prefix, dtype, keras.layers.LSTM, {"use_cudnn": device == "cuda"})
+    return Stock(net, prefix, dtype, keras.layers.LSTM, use_cudnn=device == "cuda")
 
 
-def _runner(net: Net, prefix: str, dtype: tf.DType, layer: type[keras.layers.RNN], options: dict[str, Any]) -> Runner:
-    layers, names, modules = stack(net, prefix), net.arch.state, []
-    params: Named = {}
-    places: layout.Layout = {}
-    for directions in layers:
-        module = layer(net.sizes.hidden, dtype=dtype.name, **COMMON, **options)
-        parts = [module]
-        if len(directions) > 1:
-            module = keras.layers.Bidirectional(module, dtype=dtype.name)
-            parts = [module.forward_layer, module.backward_layer]
-        module.build((None, None, directions[0].inputs))
-        modules.append(module)
-        for d, one in zip(directions, parts, strict=True):
-            places |= layout.keras(net.arch, d.prefix)
-            for native in ("kernel", "recurrent_kernel", "bias"):
-                params[d.prefix + native] = getattr(one.cell, native).value  # the layer's own tf.Variable
+class Stock:
+    """A stack of Keras' layers. ``params`` are the layers' own variables by canonical name, b and c in one."""
 
-    def run(x: tf.Tensor, valid: tf.Tensor, state: Named, taps: Named | None = None) -> tuple[tf.Tensor, Named]:
+    compiled = False
+
+    def __init__(self, net: Net, prefix: str, dtype: tf.DType, layer: type[keras.layers.RNN], **options: Any) -> None:
+        self._layer, self._cudnn = layer.__name__, options.get("use_cudnn", False)
+        self._carried, self._layers, self._modules = net.arch.state, stack(net, prefix), []
+        self.params: Weights = {}
+        self.layout: layout.Layout = {}
+        for directions in self._layers:
+            module = layer(net.sizes.hidden, dtype=dtype.name, **COMMON, **options)
+            parts = [module]
+            if len(directions) > 1:
+                module = keras.layers.Bidirectional(module, dtype=dtype.name)
+                parts = [module.forward_layer, module.backward_layer]
+            module.build((None, None, directions[0].inputs))
+            self._modules.append(module)
+            for d, one in zip(directions, parts, strict=True):
+                self.layout |= layout.keras(net.arch, d.prefix)
+                self.params |= {d.prefix + n: getattr(one.cell, own).value for n, own in layout.KERAS.items()}
+
+    def run(self, x: tf.Tensor, valid: tf.Tensor, state: Named, taps: Named | None = None) -> tuple[tf.Tensor, Named]:
+        """x (B, T, I), valid (B, T), state (B, H) each -> y (B, T, F) and the final state; taps are refused."""
         if taps is not None:
-            raise Unsupported(f"keras.layers.{layer.__name__} hides its inner states; use impl = scan")
+            raise Unsupported(f"keras.layers.{self._layer}: a stock layer hides its inner states; use impl = scan")
         final: Named = {}
-        for directions, module in zip(layers, modules, strict=True):
-            own = [d.prefix + s for d in directions for s in names]
-            x, *last = module(x, mask=valid, initial_state=[state[n] for n in own])
-            final |= zip(own, last, strict=True)
+        for directions, module in zip(self._layers, self._modules, strict=True):
+            names = [d.prefix + s for d in directions for s in self._carried]
+            x, *last = module(x, mask=valid, initial_state=[state[name] for name in names])
+            final |= zip(names, last, strict=True)
         return x, final
 
-    kernel = "cuDNN" if options.get("use_cudnn") else "Keras' tf.while_loop"
-    return Runner(params, places, run, f"keras.layers.{layer.__name__}, {kernel}")
+    def ran(self) -> set[str]:
+        """The layer and its kernels."""
+        kernels = "cuDNN" if self._cudnn else "Keras' tf.while_loop"
+        return {f"keras.layers.{self._layer}, {kernels} in a tf.function"}

@@ -96,9 +96,8 @@ def _switch(cell: Cell, net: Net) -> Callable[[Update], Update]:
     """Wraps an update so that norms are zeros while it runs; a compiled step keeps what its first call traced."""
     count, off = len(params.shapes(net)), [False]
     trainer: Any = registry.member(cell.backend, "trainer")
-    where = trainer.optim if hasattr(trainer, "optim") else trainer  # the module that `step` takes `norms` from
-    honest, zeros = where.norms, _zeros(cell.backend, count)
-    where.norms = lambda *args: zeros() if off[0] else honest(*args)
+    honest, zeros = trainer.norms, _zeros(cell.backend, count)
+    trainer.norms = lambda grads: zeros() if off[0] else honest(grads)
 
     def without(update: Update) -> Update:
         def quiet(step: int) -> None:
