@@ -16,18 +16,11 @@ if TYPE_CHECKING:
 NAME = "pytorch"
 REQUIRES = "torch"
 EXTRA = "torch"
+_CELLS = ("rnn", "gru", "gru_before", "lstm")
 TABLE = {
-    ("rnn", "stock"): "backends.pytorch.stock:rnn",
-    ("gru", "stock"): "backends.pytorch.stock:gru",
-    ("lstm", "stock"): "backends.pytorch.stock:lstm",
-    ("rnn", "scan"): "backends.pytorch.scan:make",
-    ("gru", "scan"): "backends.pytorch.scan:make",
-    ("gru_before", "scan"): "backends.pytorch.scan:make",
-    ("lstm", "scan"): "backends.pytorch.scan:make",
-    ("rnn", "scan-compiled"): "backends.pytorch.scan:make_compiled",
-    ("gru", "scan-compiled"): "backends.pytorch.scan:make_compiled",
-    ("gru_before", "scan-compiled"): "backends.pytorch.scan:make_compiled",
-    ("lstm", "scan-compiled"): "backends.pytorch.scan:make_compiled",
+    **{(arch, "stock"): f"backends.pytorch.stock:{arch}" for arch in ("rnn", "gru", "lstm")},
+    **{(arch, "scan"): "backends.pytorch.scan:make" for arch in _CELLS},
+    **{(arch, "scan-compiled"): "backends.pytorch.scan:make_compiled" for arch in _CELLS},
 }
 GAPS = {
     ("gru_before", "stock"): "torch.nn.GRU resets after the recurrent product only; use impl = scan or arch = gru",

@@ -15,19 +15,11 @@ if TYPE_CHECKING:
 NAME = "tensorflow"
 REQUIRES = "tensorflow"
 EXTRA = "tf"
+_CELLS = ("rnn", "gru", "gru_before", "lstm")
 TABLE = {
-    ("rnn", "stock"): "backends.tensorflow.stock:rnn",
-    ("gru", "stock"): "backends.tensorflow.stock:gru",
-    ("gru_before", "stock"): "backends.tensorflow.stock:gru_before",
-    ("lstm", "stock"): "backends.tensorflow.stock:lstm",
-    ("rnn", "scan"): "backends.tensorflow.scan:make",
-    ("gru", "scan"): "backends.tensorflow.scan:make",
-    ("gru_before", "scan"): "backends.tensorflow.scan:make",
-    ("lstm", "scan"): "backends.tensorflow.scan:make",
-    ("rnn", "scan-compiled"): "backends.tensorflow.scan:make_compiled",
-    ("gru", "scan-compiled"): "backends.tensorflow.scan:make_compiled",
-    ("gru_before", "scan-compiled"): "backends.tensorflow.scan:make_compiled",
-    ("lstm", "scan-compiled"): "backends.tensorflow.scan:make_compiled",
+    **{(arch, "stock"): f"backends.tensorflow.stock:{arch}" for arch in _CELLS},
+    **{(arch, "scan"): "backends.tensorflow.scan:make" for arch in _CELLS},
+    **{(arch, "scan-compiled"): "backends.tensorflow.scan:make_compiled" for arch in _CELLS},
 }
 GAPS: dict[tuple[str, str], str] = {}
 
