@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from suite.sinks.mlflow import Sink
 
 TIMEOUT_S = 3600.0
-FEED_S = 1.0
+FEED_S = 2.0
 BAD: tuple[Outcome, ...] = ("diverged", "oom", "timeout", "crash")
 FILES = ("metrics.jsonl", "flow.npz", "weights.safetensors", "worker.log")
 MEMORY = re.compile(r"MemoryError|out of memory|can't allocate memory|RESOURCE_EXHAUSTED|ResourceExhausted")

@@ -34,6 +34,19 @@ def test_long_curves_are_thinned_and_live_and_replay_agree(tmp_path: Path) -> No
     assert [s for name, _, _, s in replayed if name == "eval/accuracy"] == list(range(20, 1001, 20))
 
 
+def test_norms_of_single_parameters_wait_for_the_end_of_the_cell(tmp_path: Path) -> None:
+    line = {"train/loss": 1.0, "grad/global_norm": 2.0, "grad/layer0.U": 3.0}
+    text = [json.dumps({"step": s, "time_ms": START_MS, "values": line}) + "\n" for s in (1, 2)]
+    tail = rows.Tail(2)
+    (tmp_path / "metrics.jsonl").write_text(text[0], encoding="utf-8")
+    assert [row[0] for row in tail.rows(tmp_path, live=True)] == ["train/loss", "grad/global_norm"]
+    assert tail.rows(tmp_path, live=True) == []
+    (tmp_path / "metrics.jsonl").write_text("".join(text), encoding="utf-8")
+    rest = [(row[0], row[3]) for row in tail.rows(tmp_path)]
+    assert rest == [("grad/layer0.U", 1), ("train/loss", 2), ("grad/global_norm", 2), ("grad/layer0.U", 2)]
+    assert tail.rows(tmp_path) == []
+
+
 def test_what_is_not_finite_is_never_sent(tmp_path: Path) -> None:
     values = {"train/loss": math.nan, "grad/global_norm": math.inf, "eval/accuracy": 0.5}
     line = json.dumps({"step": 1, "time_ms": START_MS, "values": values}) + "\n"

@@ -128,7 +128,7 @@ class Sink:
         """Send what the worker has written since the last call."""
         if self.online and cell.key in self._runs:
             with self._sending():
-                self._send(self._runs[cell.key], self._tails[cell.key].rows(folder))
+                self._send(self._runs[cell.key], self._tails[cell.key].rows(folder, live=True))
 
     def _send(self, run_id: str, points: list[rows.Row]) -> None:
         from mlflow.entities import Metric

@@ -6,9 +6,10 @@
     runner    `suite.cell.advance`: the same, with the clock, the record and the curve file
     no norms  bare, with a step that computes no norm (clipping is off throughout, for it needs the global norm)
 
-Blocks of updates alternate within one process (ABBA), so that drift hits both sides; a block's value is its
-fastest update, for a stall of the machine is no cost of the runner. The ratio is the geometric mean over pairs of blocks with its 95 % t-interval; the claim is made with the
-interval's upper end.
+Blocks of updates alternate within one process (ABBA), so that drift hits both sides; a block's value is its fastest
+update, for a stall of the machine is no cost of the runner. The ratio is the geometric mean over pairs of blocks with
+its 95 % t-interval; the claim is made with the interval's upper end. What the runner's own process does meanwhile
+(reading the curve file and feeding MLflow every two seconds) is not in it.
 """
 
 from __future__ import annotations
