@@ -214,7 +214,7 @@ class StepLossOff(Trainer):
 
 class NoFlow(Trainer):
     def flow(self, handle: Any) -> Any:
-        raise Unsupported("not today")
+        raise Unsupported("a stock layer hides its states, it says")
 
 
 class HalfWidth(Trainer):

@@ -100,7 +100,7 @@ FAULTS: dict[str, Fault] = {
     "snapshot not a copy": Fault(LiveView, ("ownership/an earlier snapshot",)),
     "wait gives the newest report": Fault(LastReport, ("pipeline/losses",)),
     "loss of an update off": Fault(StepLossOff, ("deep/loss of an update",)),
-    "flow refused without need": Fault(NoFlow, ("label/gradient flow", "not today")),
+    "flow refused without need": Fault(NoFlow, ("label/gradient flow", "hides its states, it says")),
     "float32 outputs": Fault(HalfWidth, ("label/dtype at float32",)),
     "step count of the load": Fault(StepForgotten, ("ownership/step count",)),
     "different from run to run": Fault(Noisy, ("repeatable/losses of 20 updates", "losses differ")),

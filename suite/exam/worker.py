@@ -47,7 +47,9 @@ def main() -> int:
                 raise Unsupported("left out: every shape takes long to compile; add --slow")
             chosen = {LABEL.name} if (backend, impl) in SLOW else {LABEL.name, *job["cases"]}
             cases = [case for case in CASES if case.name in chosen]
-            models[name, impl] = _collect(examine(make, arch, precision, cases), partial(emit, name, impl))
+            models[name, impl] = _collect(
+                examine(make, arch, precision, cases, impl == "stock"), partial(emit, name, impl)
+            )
         except Unsupported as reason:
             emit(name, impl, [Check("unsupported", 0.0, 0.0, reason=str(reason))])
             continue
