@@ -4,7 +4,7 @@
 
 # PYTHON: the interpreter that makes .venv; without it, the first of these that is in range and has venv.
 PYTHON ?=
-# EXTRAS: what is installed, see [project.optional-dependencies] in pyproject.toml. One framework: EXTRAS=torch,dev
+# EXTRAS: what is installed, see [project.optional-dependencies] in pyproject.toml. One framework: EXTRAS=torch,test
 EXTRAS ?= all,dev
 # TORCH_INDEX: pip's default torch wheel for Linux carries CUDA (gigabytes). For the CPU build, add PyTorch's own index:
 #     make run TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -39,7 +39,7 @@ constraints: $(STAMP)  ## resolve constraints.txt anew, keeping what still fits;
 	@$(BIN)/python -m pip install --quiet uv
 	@sed '/^#/!d' constraints.txt > constraints.part
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
-		--extra all --extra dev --extra peers --extra ray --extra slurm --constraints constraints.txt pyproject.toml \
+		--extra all --extra dev --extra ray --extra slurm --constraints constraints.txt pyproject.toml \
 		| sed -E 's/ ;.*//; s/\+cpu$$//; /^(nvidia|cuda|triton)/d' >> constraints.part
 	@mv constraints.part constraints.txt
 
