@@ -1,15 +1,19 @@
 """What the runner costs on top of the bare step loop of a backend, and what gradient norms cost on top of none.
 
     python -m tests.perf.overhead --backend jax                  one process a backend; prints one JSON line
+    python -m tests.perf.overhead --backend jax --feed           the same with MLflow fed meanwhile
 
     bare      put, step, wait over the task's batches, as a user would write it
     runner    `suite.cell.advance`: the same, with the clock, the record and the curve file
     no norms  bare, with a step that computes no norm (clipping is off throughout, for it needs the global norm)
 
-Blocks of updates alternate within one process (ABBA), so that drift hits both sides; a block's value is its fastest
-update, for a stall of the machine is no cost of the runner. The ratio is the geometric mean over pairs of blocks with
-its 95 % t-interval; the claim is made with the interval's upper end. What the runner's own process does meanwhile
-(reading the curve file and feeding MLflow every two seconds) is not in it.
+Blocks alternate within one process (ABBA), so that drift hits both sides. The ratio is the geometric mean over pairs of
+blocks with its 95 % t-interval; the claim is made with the interval's upper end. Two forms of block:
+
+    short     6 updates; its value is the fastest, for a stall of the machine is no cost of the runner
+    --feed    `suite.run.FEED_S` seconds of updates; its value is the mean. During each runner block a second process,
+              as the runner's own in a run, reads the curve file and sends to MLflow (a local sqlite store) what one
+              block wrote: every update, as for a cell of up to 300 updates; a longer cell sends fewer
 """
 
 from __future__ import annotations
@@ -17,8 +21,12 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +34,16 @@ import click
 import numpy as np
 
 from suite import cell as cells
-from suite import clock, registry, stats
+from suite import clock, registry, run, stats
 from suite.spec import params
 from suite.spec.cell import Cell
 from suite.spec.contract import Model, Net, Optim, Sizes, Snapshot
 
 BLOCK, PAIRS = 6, 120
+LONG_PAIRS = 40
+SENT_WHOLE = 300  # a cell of so many updates sends each of them
 Update = Callable[[int], None]
+Feed = Callable[[], None]
 
 
 @click.command()
@@ -40,8 +51,9 @@ Update = Callable[[int], None]
 @click.option("--arch", default="gru", show_default=True)
 @click.option("--impl", default="scan", show_default=True)
 @click.option("--hidden", default=128, show_default=True, help="128 gives steps of 10 ms and more.")
-def main(backend: str, arch: str, impl: str, hidden: int) -> None:
-    """Print the two overheads of one backend."""
+@click.option("--feed", is_flag=True, help="Feed MLflow meanwhile, and compare means of blocks of two seconds.")
+def main(backend: str, arch: str, impl: str, hidden: int, feed: bool) -> None:
+    """Print the overheads of one backend."""
     cell = Cell("hmm_tag", arch, backend, impl, (("time", 60),), Sizes(hidden, embed=64), Optim(clip=0.0), steps=10**6)
     task = registry.task(cell.task, **dict(cell.options))
     net = Net(registry.arch(arch), task.signature, cell.sizes)
@@ -56,36 +68,76 @@ def main(backend: str, arch: str, impl: str, hidden: int) -> None:
 
         return update
 
-    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "metrics.jsonl").open("w") as curves:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        with (folder / "metrics.jsonl").open("w") as curves:
 
-        def runner(step: int) -> None:
-            cells.advance(cell, task, net, runner_model, done, curves)
+            def runner(step: int) -> None:
+                cells.advance(cell, task, net, runner_model, done, curves)
 
-        runner_ratio, step_ms = compare(bare(bare_model), runner)
-        norms_ratio, _ = compare(without(bare(plain_model)), bare(bare_model))
-    told = {"backend": backend, "arch": arch, "impl": impl, "hidden": hidden, "bare_step_ms": round(step_ms, 2)}
-    click.echo(json.dumps(told | {"runner": runner_ratio, "norms": norms_ratio, "pairs": PAIRS, "block": BLOCK}))
+            if feed:
+                with feeding(cell, folder) as (send, sent_ms):
+                    told = compare(bare(bare_model), runner, LONG_PAIRS, send)
+                told |= {"feed_ms": round(float(np.median(sent_ms)), 1), "longest_feed_ms": max(sent_ms)}
+                results = {"runner_and_feed": told}
+            else:
+                results = {
+                    "runner": compare(bare(bare_model), runner),
+                    "norms": compare(without(bare(plain_model)), bare(bare_model)),
+                }
+    click.echo(json.dumps({"backend": backend, "arch": arch, "impl": impl, "hidden": hidden} | results))
 
 
-def compare(base: Update, other: Update) -> tuple[dict[str, float], float]:
-    """other / base as a ratio with its interval, and base's median milliseconds."""
+def compare(base: Update, other: Update, pairs: int = PAIRS, send: Feed | None = None) -> dict[str, float]:
+    """other / base as a ratio with its interval, base's median milliseconds an update, and the form of the blocks.
+
+    ``send`` starts a feed beside each block of ``other``; the block is then as long as the runner waits between feeds.
+    """
     for step in range(BLOCK):
         base(step)
         other(step)
+    count = math.ceil(run.FEED_S / _block(base, 0, BLOCK, np.mean)) if send else BLOCK
+    value = np.mean if send else np.min
     logs, base_ms = [], []
-    for pair in range(PAIRS):
-        first, second = (base, other) if pair % 2 else (other, base)
-        seconds = {first: _block(first, pair), second: _block(second, pair)}
+    for pair in range(pairs):
+        seconds = {}
+        for update in (base, other) if pair % 2 else (other, base):
+            seconds[update] = _block(update, pair * count, count, value, send if update is other else None)
         logs.append(math.log(seconds[other] / seconds[base]))
         base_ms.append(1e3 * seconds[base])
     i = stats.t_interval(logs)
     ratio = {name: round(math.exp(v), 4) for name, v in (("ratio", i.value), ("low", i.low), ("high", i.high))}
-    return ratio, float(np.median(base_ms))
+    return ratio | {"bare_step_ms": round(float(np.median(base_ms)), 2), "pairs": pairs, "block": count}
 
 
-def _block(update: Update, pair: int) -> float:
-    """Seconds of the fastest update within the block."""
-    return min(clock.seconds(lambda s=s: update(s))[1] for s in range(pair * BLOCK, (pair + 1) * BLOCK))
+def _block(update: Update, first: int, count: int, value: Callable[..., float], send: Feed | None = None) -> float:
+    """Seconds of an update, from a block of ``count``, after ``send`` has started a feed."""
+    if send:
+        send()
+    return float(value([clock.seconds(lambda s=s: update(s))[1] for s in range(first, first + count)]))
+
+
+@contextmanager
+def feeding(cell: Cell, folder: Path) -> Iterator[tuple[Feed, list[float]]]:
+    """A call that starts one feed in another process, and the milliseconds each took."""
+    spec = json.dumps(replace(cell, steps=SENT_WHOLE).as_json())
+    command = [sys.executable, "-m", "tests.perf.feeder", str(folder), spec]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as feeder:
+        assert feeder.stdin is not None and feeder.stdout is not None, "they were opened as pipes"
+        assert feeder.stdout.readline() == "ready\n", "the feeder did not start"
+        sent_ms: list[float] = []
+        told = iter(feeder.stdout)
+
+        def send() -> None:
+            if sent_ms:
+                sent_ms[-1] = float(next(told))  # of the last feed, which must have ended within its block
+            sent_ms.append(math.nan)
+            feeder.stdin.write("\n")
+            feeder.stdin.flush()
+
+        yield send, sent_ms
+        sent_ms[-1] = float(next(told))
+        feeder.stdin.close()
 
 
 def _build(cell: Cell, net: Net) -> Model:
