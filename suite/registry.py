@@ -14,8 +14,9 @@ from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any, cast
 
+from suite.spec.arch import Arch
 from suite.spec.archs import ARCHS
-from suite.spec.contract import IMPLEMENTATIONS, Arch, Backend, Task, Unsupported
+from suite.spec.contract import IMPLEMENTATIONS, Backend, Task, Unsupported
 from suite.spec.offer import offered
 
 BACKENDS = ("reference", "pytorch", "tensorflow", "jax")

@@ -52,7 +52,7 @@ def random_params(net: Net) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("both", [False, True])
 def test_every_gradient_is_the_complex_step(arch: str, kind: str, layers: int, both: bool) -> None:
     if kind == "translate" and both:
-        with pytest.raises(Unsupported, match="bridge"):
+        with pytest.raises(Unsupported, match="attention"):
             Net(ARCHS[arch], SIGNATURES[kind], Sizes(3, layers, both, 2))
         return
     net = Net(ARCHS[arch], SIGNATURES[kind], Sizes(hidden=3, layers=layers, bidirectional=both, embed=2))

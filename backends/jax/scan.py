@@ -43,7 +43,7 @@ class Scan:
     """A stack of layers of one or two directions, each a masked scan of the same cell."""
 
     def __init__(self, net: Net, prefix: str) -> None:
-        self._step, self._carried, self._layers = CELLS[net.arch.name], net.arch.state, stack(net, prefix)
+        self._step, self._carried, self._layers = CELLS[net.arch.equations], net.arch.state, stack(net, prefix)
         self.layout = identity(name for name in shapes(net) if name.startswith(f"{prefix}layer"))
 
     def run(

@@ -1,26 +1,39 @@
-"""A user's torch.nn.Module for ``suite.verify``: a copy of it, its parameters by PyTorch's own names."""
+"""A user's torch.nn.Module for ``suite.verify``: a copy of it, its parameters by PyTorch's own names.
+
+A canonical parameter that torch.nn has no name for is looked up by its canonical name: "layer0/P" as P_l0.
+"""
 
 from __future__ import annotations
 
 import copy
+import inspect
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from backends.pytorch.layout import NATIVE, suffixes, to_canonical, to_native, transposed
-from suite.spec.archs import ARCHS
-from suite.spec.contract import Array, Net, Params, Signature, Sizes
-from suite.spec.params import stack
+from suite.spec.contract import Arch, Array, Net, Params, Signature, Sizes, State
+from suite.spec.params import shapes, stack
+
+OWN_FORWARDS = (nn.RNN.forward, nn.GRU.forward, nn.LSTM.forward)  # these take a PackedSequence
 
 
 class Examinee:
     """A copy of the module; the original is not touched. RNN and LSTM get b as bias_ih and zero as bias_hh."""
 
-    def __init__(self, module: nn.Module, arch: str) -> None:
+    ways = {
+        "final state": "returned as (y, h) or (y, (h, c))",
+        "lengths": "a parameter `lengths` of forward",
+        "first state": "a parameter `hx` of forward",
+    }
+
+    def __init__(self, module: nn.Module, arch: Arch) -> None:
         self._module = copy.deepcopy(module).cpu().eval().requires_grad_()  # frozen ones have gradients too
         own = dict(self._module.named_parameters())
-        if "weight_hh_l0" not in own:
+        if "weight_hh_l0" not in own or "weight_ih_l0" not in own:
             raise TypeError(
                 f"verify: {type(module).__name__} has the parameters {', '.join(own)}; it must have those of "
                 "torch.nn.GRU: weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0"
@@ -30,15 +43,29 @@ class Examinee:
         layers = sum(name.startswith("weight_hh_l") and "reverse" not in name for name in own)
         self.inputs, self.precision = first.shape[1], str(dtype).removeprefix("torch.")
         self.sizes = Sizes(own["weight_hh_l0"].shape[1], layers, "weight_hh_l0_reverse" in own)
-        net = Net(ARCHS[arch], Signature("label", "xent", self.inputs, 1, tokens=False), self.sizes)
-        self._dtype, self._arch = dtype, net.arch
+        net = Net(arch, Signature("label", "xent", self.inputs, 1, tokens=False), self.sizes)
+        self._dtype, self._arch, self._scans = dtype, arch, suffixes(stack(net))
         self._places = {
-            d.prefix + name: (own.get(NATIVE[name] + suffix), own.get(NATIVE["c"] + suffix))
-            for d, suffix in suffixes(stack(net))
-            for name in net.arch.shapes(d.inputs, self.sizes.hidden)
+            d.prefix + name: (own.get(NATIVE.get(name, name) + suffix), own.get(NATIVE["c"] + suffix))
+            for d, suffix in self._scans
+            for name in arch.shapes(d.inputs, self.sizes.hidden)
         }
         self._layout = transposed(self._places)
         self.missing = tuple(name for name, (tensor, _) in self._places.items() if tensor is None)
+        for name, (tensor, _) in self._places.items():
+            want = shapes(net)[name][:: -1 if self._layout[name] else 1]
+            if tensor is not None and tuple(tensor.shape) != want:
+                raise TypeError(
+                    f"verify: {type(module).__name__} has {name} of shape {tuple(tensor.shape)}; "
+                    f"{arch.name} with {self.inputs} inputs and H = {self.sizes.hidden} needs {want}"
+                )
+        arguments = inspect.signature(self._module.forward).parameters
+        required = {name: one.default is inspect.Parameter.empty for name, one in arguments.items()}
+        self._packs = getattr(type(module), "forward", None) in OWN_FORWARDS
+        named = {"lengths": "lengths", "first state": "hx"}
+        self.takes = {what: required[name] for what, name in named.items() if name in required}
+        self.takes |= {"lengths": False} if self._packs else {}
+        self._flat = False  # states are (B, H), and not (layers * directions, B, H)
 
     @torch.no_grad()
     def load(self, params: Params) -> None:
@@ -50,27 +77,67 @@ class Examinee:
             if second is not None and "c" not in self._arch.shapes(1, 1):
                 second.zero_()
 
-    def outputs(self, x: Array) -> Array:
-        """x (B, T, I) -> (B, T, F)."""
+    def run(self, x: Array, lengths: Array | None, state: State | None) -> tuple[Array, State, str]:
+        """x (B, T, I) -> y (B, T, F), the states that the module returns, and the dtype of both."""
         with torch.no_grad():
-            return np.asarray(self._run(x).numpy(), dtype=np.float64)
+            y, final = self._run(torch.tensor(x, dtype=self._dtype), lengths, state)
+        dtypes = {str(part.dtype).removeprefix("torch.") for part in (y, *final.values())}
+        numbers = {name: part.to(torch.float64).numpy() for name, part in final.items()}
+        return y.to(torch.float64).numpy(), numbers, " and ".join(sorted(dtypes))
 
-    def vjp(self, x: Array, dy: Array) -> Params:
-        """Gradients of sum(y dy) in canonical layout."""
-        tensors = {name: tensor for name, (tensor, _) in self._places.items() if tensor is not None}
-        y = self._run(x)
-        grads = torch.autograd.grad(y, list(tensors.values()), torch.tensor(dy, dtype=self._dtype), allow_unused=True)
+    def vjp(self, x: Array, lengths: Array | None, state: State | None, dy: Array, dstate: State) -> Params:
+        """Gradients of sum(y dy) + sum(state dstate) in canonical layout, and towards x."""
+        features = torch.tensor(x, dtype=self._dtype, requires_grad=True)
+        tensors = {name: tensor for name, (tensor, _) in self._places.items() if tensor is not None} | {"x": features}
+        y, final = self._run(features, lengths, state)
+        pairs = [(y, dy), *((final[name], d) for name, d in dstate.items())]
+        total = sum((part * torch.tensor(d, dtype=part.dtype)).sum() for part, d in pairs)
+        if not total.requires_grad:
+            return {name: np.zeros(...)}
+        grads = torch.autograd.grad(total, list(tensors.values()), allow_unused=True)
         native = {
             name: np.zeros(tuple(t.shape)) if g is None else g.to(torch.float64).numpy()
             for (name, t), g in zip(tensors.items(), grads, strict=True)
         }
-        return to_canonical(self._layout, native)
+        return to_canonical(self._layout, native) | {"x": native["x"]}
 
     def restore(self) -> None:
         """The original was never touched."""
 
-    def _run(self, x: Array) -> Tensor:
-        batch = torch.tensor(x, dtype=self._dtype)
-        y = self._module(batch if self._batch_first else batch.transpose(0, 1))
-        y = y[0] if isinstance(y, tuple) else y
-        return y if self._batch_first else y.transpose(0, 1)
+    def _run(self, x: Tensor, lengths: Array | None, state: State | None) -> tuple[Tensor, dict[str, Tensor]]:
+        steps, first = x.shape[1], self._batch_first
+        batch: Any = x if first else x.transpose(0, 1)
+        arguments: dict[str, Any] = {}
+        if state is not None:
+            parts = tuple(self._native(state, name) for name in self._arch.state)
+            arguments["hx"] = parts if len(parts) > 1 else parts[0]
+        if lengths is not None and self._packs:
+            batch = pack_padded_sequence(batch, torch.tensor(lengths), batch_first=first, enforce_sorted=False)
+        elif lengths is not None:
+            arguments["lengths"] = torch.tensor(lengths)
+        answer = self._module(batch, **arguments)
+        y, *rest = answer if isinstance(answer, tuple | list) else (answer,)
+        if isinstance(y, PackedSequence):
+            y, _ = pad_packed_sequence(y, batch_first=first, total_length=steps)
+        return y if first else y.transpose(0, 1), self._states(rest)
+
+    def _states(self, rest: list[Any]) -> dict[str, Tensor]:
+        """What follows y, h or (h, c) or h, c -> canonical states; a part of another shape stays whole."""
+        parts = [
+            part for one in rest for part in (one if isinstance(one, tuple | list) else (one,)) if part is not None
+        ]
+        if len(parts) > len(self._arch.state):
+            raise TypeError(
+                f"verify: the module returns {len(parts)} states; {self._arch.name} has {len(self._arch.state)}"
+            )
+        final: dict[str, Tensor] = {}
+        for name, part in zip(self._arch.state, parts, strict=False):
+            self._flat = part.ndim == 2
+            scans = part[None] if self._flat else part
+            whole = len(scans) != len(self._scans)
+            final |= {d.prefix + name: part if whole else scans[k] for k, (d, _) in enumerate(self._scans)}
+        return final
+
+    def _native(self, state: State, name: str) -> Tensor:
+        parts = [torch.tensor(state[d.prefix + name], dtype=self._dtype) for d, _ in self._scans]
+        return parts[0] if self._flat else torch.stack(parts)

@@ -62,7 +62,7 @@ class Scan:
     """A stack of layers of one or two directions, each a masked scan of the same cell."""
 
     def __init__(self, net: Net, prefix: str, dtype: torch.dtype, device: str, loop: Loop | None = None) -> None:
-        self._step, self._carried, self._layers = CELLS[net.arch.name], net.arch.state, stack(net, prefix)
+        self._step, self._carried, self._layers = CELLS[net.arch.equations], net.arch.state, stack(net, prefix)
         self._loop, self._compiled = loop or scan, loop is not None
         own = {name: shape for name, shape in shapes(net).items() if name.startswith(f"{prefix}layer")}
         self.layout = identity(own)

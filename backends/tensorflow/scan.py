@@ -60,7 +60,7 @@ class Scan:
     """A stack of layers of one or two directions, each a masked scan of the same cell."""
 
     def __init__(self, net: Net, prefix: str, dtype: tf.DType, compiled: bool = False) -> None:
-        self._step, self._carried, self._layers = CELLS[net.arch.name], net.arch.state, stack(net, prefix)
+        self._step, self._carried, self._layers = CELLS[net.arch.equations], net.arch.state, stack(net, prefix)
         self.compiled = compiled
         own = {name: shape for name, shape in shapes(net).items() if name.startswith(f"{prefix}layer")}
         self.layout = identity(own)

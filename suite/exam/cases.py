@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from suite.spec import params
-from suite.spec.contract import Arch, Batch, Net, Optim, Params, Signature, Sizes
+from suite.spec.arch import Arch
+from suite.spec.contract import Batch, Net, Optim, Params, Signature, Sizes
 from suite.spec.random import Stream
 
 ADAM = Optim("adam", lr=2e-2, clip=0.05)  # clip binds from the first step

@@ -15,7 +15,8 @@ from suite.exam.cases import CASES, LABEL, Case
 from suite.exam.compare import LIMITS, Check, gradient_floor, l2_error, rel_error, worst
 from suite.exam.diagnose import diagnose
 from suite.spec import network, optim
-from suite.spec.contract import EOS, Arch, Batch, Model, Net, Optim, Params, Snapshot, Unsupported
+from suite.spec.arch import Arch
+from suite.spec.contract import EOS, Batch, Model, Net, Optim, Params, Snapshot, Unsupported
 
 Maker = Callable[[Net, Optim, Snapshot], Model]
 FEW, MANY = 10, 100  # updates compared by their parameters, and by their losses

@@ -15,8 +15,9 @@ import numpy as np
 
 from suite.exam.compare import rel_error
 from suite.spec import network, params
+from suite.spec.arch import Arch
 from suite.spec.archs import ARCHS
-from suite.spec.contract import Arch, Array, Batch, Net, Params
+from suite.spec.contract import Array, Batch, Net, Params
 
 AGREES = 1e-4  # a bend explains the outputs when it agrees to this, far below any wrong convention's error
 Bend = tuple[str, Net, Params, Batch]

@@ -15,7 +15,8 @@ from suite import weights
 from suite.exam.cases import LABEL
 from suite.exam.checks import run, trajectory
 from suite.exam.compare import LIMITS, Check, l2_error, rel_error
-from suite.spec.contract import Arch, Model, Snapshot
+from suite.spec.arch import Arch
+from suite.spec.contract import Model, Snapshot
 
 UPDATES = 20
 

@@ -7,12 +7,14 @@ Parameters travel as ``Params``: canonical name -> float64 array, for example ``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from suite.spec.arch import Arch
 
 SPEC_VERSION = "1"  # changes whenever the meaning of a Cell changes: a new value voids every resume
 IMPLEMENTATIONS = ("stock", "scan", "scan-compiled")
@@ -175,31 +177,6 @@ class Task(Protocol):
         """SHA-256 of the evaluation splits and the first training batches (int32/float64, little endian)."""
 
 
-Step = Callable[..., Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Arch:
-    """One recurrent cell: its equations in float64 NumPy.
-
-    gates     the blocks of W's columns, in order, for example ("r", "z", "n")
-    state     the names of what is carried, the output first: ("h",) or ("h", "c")
-    shapes    (I, H) -> parameter name -> shape
-    step      (p, x (B, I), state) -> (state', tape)
-    step_vjp  (p, tape, dstate') -> (dx, dstate, dp)
-    bias      what each gate's block of ``b`` starts at
-    """
-
-    name: str
-    source: str
-    gates: tuple[str, ...]
-    state: tuple[str, ...]
-    shapes: Callable[[int, int], dict[str, tuple[int, ...]]]
-    step: Step
-    step_vjp: Step
-    bias: tuple[float, ...]
-
-
 @dataclass(frozen=True, slots=True)
 class Net:
     """A network: which cell, reading what, how large. Parameters and equations are in ``suite.spec.network``."""
@@ -209,10 +186,18 @@ class Net:
     sizes: Sizes
 
     def __post_init__(self) -> None:
-        if self.signature.kind == "translate" and self.sizes.bidirectional:
+        translate, both = self.signature.kind == "translate", self.sizes.bidirectional
+        if self.arch.attention and not translate:
+            raise Unsupported(
+                f"{self.arch.name}/{self.signature.kind}: its attention leads from a decoder to an encoder; "
+                f"use a translation task, or arch = {self.arch.equations}"
+            )
+        if translate and both and self.arch.family == "transformer":
+            raise Unsupported("transformer/translate: its encoder reads both ways anyway; set bidirectional = false")
+        if translate and both and not self.arch.attention:
             raise Unsupported(
                 "translate/bidirectional: a decoder starts from one final state per layer; "
-                "set bidirectional = false (a bridge over both directions comes with attention)"
+                "set bidirectional = false, or use an architecture with attention, which reads both directions"
             )
 
 

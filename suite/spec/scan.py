@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from suite.spec.contract import Arch, Array, Params
+from suite.spec.arch import Arch
+from suite.spec.contract import Array, Params
 
 States = tuple[Array, ...]
 

@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from suite.spec.arch import Arch
 from suite.spec.archs.sigmoid import sigmoid
-from suite.spec.contract import Arch, Array, Params
+from suite.spec.contract import Array, Params
 
 State = tuple[Array, ...]
 
