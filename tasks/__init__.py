@@ -9,10 +9,16 @@ from typing import Any
 from suite.spec.contract import Task
 from tasks.adding import Adding
 from tasks.copy_memory import CopyMemory
+from tasks.dates import Dates
+from tasks.dyck_check import DyckCheck
 from tasks.hmm_tag import HmmTag
 from tasks.multi30k import Multi30k
 from tasks.numwords import NumWords
+from tasks.parity import delayed_parity, parity
 from tasks.pos_ud import PosUd
+from tasks.selective_copy import SelectiveCopy
+from tasks.temporal_order import TemporalOrder
+from tasks.variable_copy import VariableCopy
 
 
 def _maker(task: Callable[..., Task], name: str) -> Callable[..., Task]:
@@ -32,8 +38,15 @@ def _maker(task: Callable[..., Task], name: str) -> Callable[..., Task]:
 TASKS: dict[str, Callable[..., Task]] = {
     "hmm_tag": _maker(HmmTag, "hmm_tag"),
     "copy_memory": _maker(CopyMemory, "copy_memory"),
+    "variable_copy": _maker(VariableCopy, "variable_copy"),
+    "selective_copy": _maker(SelectiveCopy, "selective_copy"),
     "adding": _maker(Adding, "adding"),
+    "temporal_order": _maker(TemporalOrder, "temporal_order"),
+    "parity": _maker(parity, "parity"),
+    "delayed_parity": _maker(delayed_parity, "delayed_parity"),
+    "dyck_check": _maker(DyckCheck, "dyck_check"),
     "numwords": _maker(NumWords, "numwords"),
+    "dates": _maker(Dates, "dates"),
     "pos_ud": _maker(PosUd, "pos_ud"),
     "multi30k": _maker(Multi30k, "multi30k"),
 }

@@ -16,8 +16,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from suite.spec.contract import BOS, EOS, PAD, Array, Batch, Signature, Task
-from suite.spec.loss import loss
+from suite.spec.contract import BOS, EOS, PAD, Array, Batch, Signature, Task, Unsupported
+from suite.spec.loss import loss, loss_rows
 from suite.spec.random import Stream
 
 Row = TypeVar("Row")
@@ -35,6 +35,12 @@ def one_of(task: str, name: str, value: object, known: Sequence[str]) -> None:
     """Refuse an option that is not among ``known``."""
     if value not in known:
         raise ValueError(f"{task}: {name} is {value!r}; use one of {', '.join(known)}")
+
+
+def one_way(task: str, bidirectional: bool) -> None:
+    """Refuse a network that reads both ways where the target is the next input."""
+    if bidirectional:
+        raise Unsupported(f"{task}/bidirectional: who reads backwards reads its own answer; set bidirectional = false")
 
 
 def first(task: str, name: str, rows: Sequence[Row], wanted: int | None) -> Sequence[Row]:
@@ -134,6 +140,13 @@ def mean_loss(signature: Signature, predictions: Sequence[Array], batches: Seque
     return total / sum(int(b.scored.sum()) for b in batches)
 
 
+def nats(signature: Signature, predictions: Sequence[Array], batches: Sequence[Batch]) -> tuple[Array, Array]:
+    """Per sequence, "xent": the loss added up over its scored targets, and how many there are; (N,) each."""
+    pairs = zip(predictions, batches, strict=True)
+    rows = [loss_rows(signature, np.asarray(p, np.float64), b)[0] * b.count for p, b in pairs]
+    return np.concatenate(rows), np.concatenate([b.scored.sum(1) for b in batches])
+
+
 def share(metric: str, hits: Array, asked: Array) -> dict[str, float]:
     """sum(hits) / sum(asked) and its standard error; both (N,), one number a sequence, asked = 0 leaves it out.
 
@@ -151,9 +164,14 @@ def share(metric: str, hits: Array, asked: Array) -> dict[str, float]:
 
 
 def right(predictions: Sequence[Array], batches: Sequence[Batch]) -> tuple[Array, Array]:
-    """Per sequence, "label": how many scored targets the largest output names, and how many there are; (N,) each."""
-    hits = [((p.argmax(-1) == b.y) & b.scored).sum(1) for p, b in zip(predictions, batches, strict=True)]
-    return np.concatenate(hits).astype(np.float64), np.concatenate([b.scored.sum(1) for b in batches])
+    """Per sequence, "label" and "final": how many scored targets the largest output names, of how many; (N,) each."""
+    pairs = zip(predictions, batches, strict=True)
+    hits = np.concatenate([_by_row((p.argmax(-1) == b.y) & b.scored) for p, b in pairs])
+    return hits.astype(np.float64), np.concatenate([_by_row(b.scored) for b in batches])
+
+
+def _by_row(marks: Array) -> Array:
+    return marks.reshape(len(marks), -1).sum(1)
 
 
 def written(predictions: Sequence[Array], batches: Sequence[Batch]) -> tuple[Array, Array]:
@@ -161,6 +179,18 @@ def written(predictions: Sequence[Array], batches: Sequence[Batch]) -> tuple[Arr
     pairs = zip(predictions, batches, strict=True)
     hits = [((p[:, : b.y.shape[1]] == b.y) & b.scored).sum(1) for p, b in pairs]
     return np.concatenate(hits).astype(np.float64), np.concatenate([b.scored.sum(1) for b in batches])
+
+
+def exact_match(predictions: Sequence[Array], batches: Sequence[Batch]) -> dict[str, float]:
+    """exact_match: the whole answer with its eos; characters: share of the answers' positions, eos included."""
+    hits, asked = written(predictions, batches)
+    whole = share("exact_match", (hits == asked).astype(np.float64), asked > 0)
+    return whole | {"characters": float(hits.sum() / asked.sum())}
+
+
+def constant_answer(y: Array) -> Array:
+    """The most frequent token of each position of ``y`` (N, S), pads apart; (S,)."""
+    return np.array([np.bincount(column[column != PAD]).argmax() for column in y.T], np.int32)
 
 
 def digest(task: Task, size: int = 64) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -69,12 +70,7 @@ class CopyMemory:
 
     def score(self, predictions: Sequence[Array], batches: Sequence[Batch]) -> dict[str, float]:
         """recall: accuracy on the symbols asked for; accuracy and loss (nats): over all steps."""
-        hits, asked = common.right(predictions, batches)
-        late = [p[:, -self.length :] for p in predictions]
-        last = [Batch(b.x, b.lengths, b.y[:, -self.length :], b.scored[:, -self.length :]) for b in batches]
-        loss = common.mean_loss(self.signature, predictions, batches)
-        accuracy = float(hits.sum() / asked.sum())
-        return common.share("recall", *common.right(late, last)) | {"accuracy": accuracy, "loss": loss}
+        return recalled(self.signature, predictions, batches)
 
     def bounds(self, bidirectional: bool) -> tuple[Bound, ...]:
         """A guess and perfection."""
@@ -86,10 +82,25 @@ class CopyMemory:
         return common.digest(self)
 
     def _draw(self, name: str, rows: int) -> Batch:
-        steps = self.time + 2 * self.length
         symbols = Stream(name).integers(self.symbols, (rows, self.length)) + 1
-        x, y = np.zeros((2, rows, steps), np.int32)
-        x[:, : self.length] = symbols
-        x[:, -self.length - 1] = self.symbols + 1
-        y[:, -self.length :] = symbols
-        return Batch(x, np.full(rows, steps, np.int32), y, np.ones(y.shape, bool))
+        return asked_back(symbols, np.full(rows, self.time), marker=self.symbols + 1, steps=self.time + 2 * self.length)
+
+
+def asked_back(symbols: Array, waits: Array, marker: int, steps: int) -> Batch:
+    """Rows that show ``symbols`` (N, L) and ask for them ``waits`` (N,) steps later, padded to ``steps``."""
+    rows, length = symbols.shape
+    row, asked = np.arange(rows), length + waits  # the first of the steps that are to repeat
+    x, y = np.zeros((2, rows, steps), np.int32)
+    x[:, :length] = symbols
+    x[row, asked - 1] = marker
+    y[row[:, None], asked[:, None] + np.arange(length)] = symbols
+    lengths = (asked + length).astype(np.int32)
+    return Batch(x, lengths, y, np.arange(steps) < lengths[:, None])
+
+
+def recalled(signature: Signature, predictions: Sequence[Array], batches: Sequence[Batch]) -> dict[str, float]:
+    """The scores of copying: recall where the target is a symbol, accuracy and loss (nats) over all steps."""
+    hits, steps = common.right(predictions, batches)
+    symbols = common.right(predictions, [replace(b, scored=b.scored & (b.y > 0)) for b in batches])
+    loss = common.mean_loss(signature, predictions, batches)
+    return common.share("recall", *symbols) | {"accuracy": float(hits.sum() / steps.sum()), "loss": loss}

@@ -20,7 +20,7 @@ from typing import Literal
 
 import numpy as np
 
-from suite.spec.contract import PAD, UNK, Array, Batch, Bound, Signature
+from suite.spec.contract import UNK, Array, Batch, Bound, Signature
 from suite.spec.random import Stream
 from tasks import common
 
@@ -114,14 +114,12 @@ class NumWords:
 
     def score(self, predictions: Sequence[Array], batches: Sequence[Batch]) -> dict[str, float]:
         """exact_match: all characters and eos; characters: share of the answer's positions, eos included."""
-        hits, asked = common.written(predictions, batches)
-        whole = common.share("exact_match", (hits == asked).astype(np.float64), asked > 0)
-        return whole | {"characters": float(hits.sum() / asked.sum())}
+        return common.exact_match(predictions, batches)
 
     def bounds(self, bidirectional: bool) -> tuple[Bound, ...]:
         """What one constant answer buys on the test split, and perfection."""
-        train, test = self._parts[0].y, self._splits["test"][0]
-        constant = np.array([np.bincount(column[column != PAD]).argmax() for column in train.T], np.int32)
+        test = self._splits["test"][0]
+        constant = common.constant_answer(self._parts[0].y)
         floor = self.score([np.tile(constant, (len(test.y), 1))], [test])
         what = f"each position's most frequent character ({floor['characters']:.3f} of characters)"
         return Bound("floor", floor["exact_match"], what), Bound("ceiling", 1.0, "every number right")
