@@ -61,14 +61,18 @@ def pytorch() -> Iterator[tuple[str, Any, str]]:
 def tensorflow() -> Iterator[tuple[str, Any, str]]:
     import keras
 
-    yield "gru", keras.layers.GRU(4, return_sequences=True), "gru"
-    yield "gru float64", keras.layers.GRU(4, return_sequences=True, dtype="float64"), "gru"
-    yield "reset before", keras.layers.GRU(4, return_sequences=True, reset_after=False), "gru_before"
-    yield "reset before for after", keras.layers.GRU(4, return_sequences=True, reset_after=False), "gru"
-    yield "both ways", keras.layers.Bidirectional(keras.layers.LSTM(4, return_sequences=True)), "lstm"
-    yield "rnn", keras.layers.SimpleRNN(4, return_sequences=True), "rnn"
-    yield "mixed", keras.layers.GRU(4, return_sequences=True, dtype="mixed_float16"), "gru"
-    yield "relu", keras.layers.SimpleRNN(4, return_sequences=True, activation="relu"), "rnn"
+    def built(layer: Any) -> Any:
+        layer.build((None, None, 3))
+        return layer
+
+    yield "gru", built(keras.layers.GRU(4, return_sequences=True)), "gru"
+    yield "gru float64", built(keras.layers.GRU(4, return_sequences=True, dtype="float64")), "gru"
+    yield "reset before", built(keras.layers.GRU(4, return_sequences=True, reset_after=False)), "gru_before"
+    yield "reset before for after", built(keras.layers.GRU(4, return_sequences=True, reset_after=False)), "gru"
+    yield "both ways", built(keras.layers.Bidirectional(keras.layers.LSTM(4, return_sequences=True))), "lstm"
+    yield "rnn", built(keras.layers.SimpleRNN(4, return_sequences=True)), "rnn"
+    yield "mixed", built(keras.layers.GRU(4, return_sequences=True, dtype="mixed_float16")), "gru"
+    yield "relu", built(keras.layers.SimpleRNN(4, return_sequences=True, activation="relu")), "rnn"
 
 
 def jax() -> Iterator[tuple[str, Any, str]]:

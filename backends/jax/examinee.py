@@ -9,19 +9,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from suite.spec.contract import Arch, Array, Net, Params, Signature, Sizes, State
-from suite.spec.params import directions
+from suite.spec.arch import Arch
+from suite.spec.contract import Array, Net, Params, Signature, Sizes, State
+from suite.spec.params import shapes
+
+WAYS = {
+    "final state": 'returned as (y, state), state = {"layer0/h": (B, H), ...}',
+    "lengths": "a parameter `lengths` of f",
+    "first state": "a parameter `state` of f",
+}
 
 
 class Examinee:
     """A pure function; it runs in float64 where the process has x64 on, else in float32."""
 
     missing: tuple[str, ...] = ()
-    ways = {
-        "final state": 'returned as (y, state), state = {"layer0/h": (B, H), ...}',
-        "lengths": "a parameter `lengths` of f",
-        "first state": "a parameter `state` of f",
-    }
+    ways = WAYS
 
     def __init__(self, function: Any, arch: Arch) -> None:
         self._f = function.f
@@ -29,7 +32,7 @@ class Examinee:
         self.sizes = Sizes(function.hidden, function.layers, function.bidirectional)
         self.precision = "float64" if jax.config.jax_enable_x64 else "float32"
         net = Net(arch, Signature("label", "xent", self.inputs, 1, tokens=False), self.sizes)
-        self._names = [d.prefix + n for d in directions(net) for n in net.arch.shapes(d.inputs, self.sizes.hidden)]
+        self._names = [name for name in shapes(net) if name.startswith("layer")]
         self._params: dict[str, jax.Array] = {}
         arguments = inspect.signature(self._f).parameters
         required = {name: one.default is inspect.Parameter.empty for name, one in arguments.items()}

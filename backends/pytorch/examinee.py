@@ -15,20 +15,23 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from backends.pytorch.layout import NATIVE, suffixes, to_canonical, to_native, transposed
-from suite.spec.contract import Arch, Array, Net, Params, Signature, Sizes, State
+from suite.spec.arch import Arch
+from suite.spec.contract import Array, Net, Params, Signature, Sizes, State
 from suite.spec.params import shapes, stack
 
 OWN_FORWARDS = (nn.RNN.forward, nn.GRU.forward, nn.LSTM.forward)  # these take a PackedSequence
+
+WAYS = {
+    "final state": "returned as (y, h) or (y, (h, c))",
+    "lengths": "a parameter `lengths` of forward",
+    "first state": "a parameter `hx` of forward",
+}
 
 
 class Examinee:
     """A copy of the module; the original is not touched. RNN and LSTM get b as bias_ih and zero as bias_hh."""
 
-    ways = {
-        "final state": "returned as (y, h) or (y, (h, c))",
-        "lengths": "a parameter `lengths` of forward",
-        "first state": "a parameter `hx` of forward",
-    }
+    ways = WAYS
 
     def __init__(self, module: nn.Module, arch: Arch) -> None:
         self._module = copy.deepcopy(module).cpu().eval().requires_grad_()  # frozen ones have gradients too
@@ -44,19 +47,17 @@ class Examinee:
         self.inputs, self.precision = first.shape[1], str(dtype).removeprefix("torch.")
         self.sizes = Sizes(own["weight_hh_l0"].shape[1], layers, "weight_hh_l0_reverse" in own)
         net = Net(arch, Signature("label", "xent", self.inputs, 1, tokens=False), self.sizes)
-        self._dtype, self._arch, self._scans = dtype, arch, suffixes(stack(net))
-        self._places = {
-            d.prefix + name: (own.get(NATIVE.get(name, name) + suffix), own.get(NATIVE["c"] + suffix))
-            for d, suffix in self._scans
-            for name in arch.shapes(d.inputs, self.sizes.hidden)
-        }
-        self._layout = transposed(self._places)
-        self.missing = tuple(name for name, (tensor, _) in self._places.items() if tensor is None)
-        for name, (tensor, _) in self._places.items():
-            want = shapes(net)[name][:: -1 if self._layout[name] else 1]
+        self._dtype, self._arch, self._scans = dtype, arch, [d.prefix for d, _ in suffixes(stack(net))]
+        wanted = {name: shape for name, shape in shapes(net).items() if name.startswith("layer")}
+        self._layout = transposed(wanted)
+        self._places = {name: own.get(_native(name)) for name in wanted}
+        self._second = [t for name, t in own.items() if name.startswith(NATIVE["c"]) and "c" not in arch.shapes(1, 1)]
+        self.missing = tuple(name for name, tensor in self._places.items() if tensor is None)
+        for name, tensor in self._places.items():
+            want = wanted[name][:: -1 if self._layout[name] else 1]
             if tensor is not None and tuple(tensor.shape) != want:
                 raise TypeError(
-                    f"verify: {type(module).__name__} has {name} of shape {tuple(tensor.shape)}; "
+                    f"verify: {type(module).__name__} has {_native(name)} of shape {tuple(tensor.shape)}; "
                     f"{arch.name} with {self.inputs} inputs and H = {self.sizes.hidden} needs {want}"
                 )
         arguments = inspect.signature(self._module.forward).parameters
@@ -71,11 +72,11 @@ class Examinee:
     def load(self, params: Params) -> None:
         """Canonical -> the module's own tensors."""
         native = to_native(self._layout, params)
-        for name, (tensor, second) in self._places.items():
+        for name, tensor in self._places.items():
             if tensor is not None:
                 tensor.copy_(torch.tensor(native[name]))
-            if second is not None and "c" not in self._arch.shapes(1, 1):
-                second.zero_()
+        for tensor in self._second:
+            tensor.zero_()
 
     def run(self, x: Array, lengths: Array | None, state: State | None) -> tuple[Array, State, str]:
         """x (B, T, I) -> y (B, T, F), the states that the module returns, and the dtype of both."""
@@ -88,13 +89,12 @@ class Examinee:
     def vjp(self, x: Array, lengths: Array | None, state: State | None, dy: Array, dstate: State) -> Params:
         """Gradients of sum(y dy) + sum(state dstate) in canonical layout, and towards x."""
         features = torch.tensor(x, dtype=self._dtype, requires_grad=True)
-        tensors = {name: tensor for name, (tensor, _) in self._places.items() if tensor is not None} | {"x": features}
+        tensors = {name: tensor for name, tensor in self._places.items() if tensor is not None} | {"x": features}
         y, final = self._run(features, lengths, state)
         pairs = [(y, dy), *((final[name], d) for name, d in dstate.items())]
         total = sum((part * torch.tensor(d, dtype=part.dtype)).sum() for part, d in pairs)
-        if not total.requires_grad:
-            return {name: np.zeros(...)}
-        grads = torch.autograd.grad(total, list(tensors.values()), allow_unused=True)
+        kept: list[Any] = list(tensors.values())
+        grads = torch.autograd.grad(total, kept, allow_unused=True) if total.requires_grad else [None] * len(kept)
         native = {
             name: np.zeros(tuple(t.shape)) if g is None else g.to(torch.float64).numpy()
             for (name, t), g in zip(tensors.items(), grads, strict=True)
@@ -109,7 +109,7 @@ class Examinee:
         batch: Any = x if first else x.transpose(0, 1)
         arguments: dict[str, Any] = {}
         if state is not None:
-            parts = tuple(self._native(state, name) for name in self._arch.state)
+            parts = tuple(self._first(state, name) for name in self._arch.state)
             arguments["hx"] = parts if len(parts) > 1 else parts[0]
         if lengths is not None and self._packs:
             batch = pack_padded_sequence(batch, torch.tensor(lengths), batch_first=first, enforce_sorted=False)
@@ -135,9 +135,15 @@ class Examinee:
             self._flat = part.ndim == 2
             scans = part[None] if self._flat else part
             whole = len(scans) != len(self._scans)
-            final |= {d.prefix + name: part if whole else scans[k] for k, (d, _) in enumerate(self._scans)}
+            final |= {prefix + name: part if whole else scans[k] for k, prefix in enumerate(self._scans)}
         return final
 
-    def _native(self, state: State, name: str) -> Tensor:
-        parts = [torch.tensor(state[d.prefix + name], dtype=self._dtype) for d, _ in self._scans]
+    def _first(self, state: State, name: str) -> Tensor:
+        parts = [torch.tensor(state[prefix + name], dtype=self._dtype) for prefix in self._scans]
         return parts[0] if self._flat else torch.stack(parts)
+
+
+def _native(name: str) -> str:
+    """ "layer1/bwd/W" -> "weight_ih_l1_reverse"."""
+    layer, *way, last = name.split("/")
+    return f"{NATIVE.get(last, last)}_l{layer.removeprefix('layer')}" + "_reverse" * (way == ["bwd"])

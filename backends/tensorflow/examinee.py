@@ -13,18 +13,21 @@ import numpy as np
 import tensorflow as tf
 
 from backends.tensorflow import layout
-from suite.spec.contract import Arch, Array, Net, Params, Signature, Sizes, State
+from suite.spec.arch import Arch
+from suite.spec.contract import Array, Net, Params, Signature, Sizes, State
 from suite.spec.params import directions, shapes
+
+WAYS = {
+    "final state": "returned after y: return_state=True",
+    "lengths": "a parameter `mask` of call",
+    "first state": "a parameter `initial_state` of call",
+}
 
 
 class Examinee:
     """A built layer, or a Bidirectional of two."""
 
-    ways = {
-        "final state": "returned after y: return_state=True",
-        "lengths": "a parameter `mask` of call",
-        "first state": "a parameter `initial_state` of call",
-    }
+    ways = WAYS
 
     def __init__(self, layer: Any, arch: Arch) -> None:
         both = isinstance(layer, keras.layers.Bidirectional)
@@ -48,17 +51,19 @@ class Examinee:
         self._layout: layout.Layout = {}
         for prefix in weights:
             self._layout |= layout.keras(arch, prefix)
+        wanted = {name: np.zeros(shape) for name, shape in shapes(net).items() if name.startswith("layer")}
+        self._layout |= layout.identity(name for name in wanted if name not in self._layout)
         named = {keras_name: name for name, keras_name in layout.KERAS.items()}
         places = {place.native for place in self._layout.values()}
         own = {prefix + named.get(n, n): v for prefix, ws in weights.items() for n, v in ws.items()}
         self._native = {name: v for name, v in own.items() if name in places}
         self.missing = tuple(name for name, place in self._layout.items() if not self._has(place))
-        wanted = layout.to_native(self._layout, {name: np.zeros(shapes(net)[name]) for name in self._layout})
+        needs = layout.to_native(self._layout, wanted)
         for name, v in self._native.items():
-            if not self.missing and tuple(v.shape) != wanted[name].shape:
+            if not self.missing and tuple(v.shape) != needs[name].shape:
                 raise TypeError(
                     f"verify: {kind} has {name} of shape {tuple(v.shape)}; {arch.name} with {self.inputs} inputs "
-                    f"and H = {self.sizes.hidden} needs {wanted[name].shape}"
+                    f"and H = {self.sizes.hidden} needs {needs[name].shape}"
                 )
         self._states = [d.prefix + s for d in directions(net) for s in arch.state]
         self._kept = {name: v.numpy() for name, v in self._native.items()}
