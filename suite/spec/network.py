@@ -1,8 +1,9 @@
-"""The three networks in float64 NumPy, forward and backward: the oracle that everything faster is compared with.
+"""The networks in float64 NumPy, forward and backward: the oracle that everything faster is compared with.
 
     label      embed -> stack -> head at every step
-    final      embed -> stack -> head on the top layer's final state (both directions side by side)
-    translate  src_emb -> enc ; tgt_emb -> dec, started layer by layer from enc's final state -> head at every step
+    final      embed -> stack -> head on the top layer's outputs at its directions' last steps (side by side)
+    translate  src_emb -> enc ; tgt_emb -> dec, started layer by layer from enc's final state -> head at every step;
+               with attention the decoder reads all of enc's outputs, see ``suite.spec.decoder``
 
 An encoder's final state is the one after the last *valid* step, which the masked scan carries to the end.
 """
@@ -14,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from suite.spec import decoder
 from suite.spec.contract import BOS, EOS, PAD, Array, Batch, Net, Params, State
 from suite.spec.loss import loss_rows
-from suite.spec.params import Direction, Stack, of, stacks, state_shapes
-from suite.spec.scan import scan, scan_vjp
+from suite.spec.params import bridge, features, shapes, stacks, state_shapes
+from suite.spec.stack import run, run_vjp
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,42 +43,39 @@ def forward(net: Net, p: Params, batch: Batch, state: State | None = None) -> tu
     layers = stacks(net)
     if net.signature.kind != "translate":
         x = p["emb/E"][batch.x] if net.signature.tokens else batch.x
-        y, final, tape = _run(net, p, layers[""], x, batch.valid, state)
-        features = y if net.signature.kind == "label" else _last(layers[""][-1], final)
-        return features @ p["head/V"] + p["head/d"], final, (features, final, tape)
-    _, enc_final, enc_tape = _run(net, p, layers["enc/"], p["src_emb/E"][batch.x], batch.valid, state)
-    dec_state = {name.replace("enc/", "dec/", 1): s for name, s in enc_final.items()}
-    features, dec_final, dec_tape = _run(net, p, layers["dec/"], p["tgt_emb/E"][batch.y_in], batch.y_valid, dec_state)
-    return features @ p["head/V"] + p["head/d"], enc_final | dec_final, (features, enc_tape, dec_tape)
+        y, final, tape = run(net, p, layers[""], x, batch.valid, state)
+        read = y if net.signature.kind == "label" else _at_ends(net, y, batch)
+        return read @ p["head/V"] + p["head/d"], final, (read, tape)
+    memory, enc_final, enc_tape = run(net, p, layers["enc/"], p["src_emb/E"][batch.x], batch.valid, state)
+    first = {to: enc_final[source] for to, source in bridge(net).items()}
+    read, dec_final, dec_tape = decoder.forward(
+        net, p, p["tgt_emb/E"][batch.y_in], batch.y_valid, memory, batch.valid, first
+    )
+    return read @ p["head/V"] + p["head/d"], enc_final | dec_final, (read, enc_tape, dec_tape, memory)
 
 
 def gradients(net: Net, p: Params, batch: Batch) -> Gradients:
     """Loss and every gradient of one batch, by the hand-derived VJPs."""
     outputs, _, tape = forward(net, p, batch)
     rows, doutputs = loss_rows(net.signature, outputs, batch)
-    layers, features = stacks(net), tape[0]
-    flat = (-1, features.shape[-1]), (-1, doutputs.shape[-1])
-    dp: Params = {
-        "head/V": features.reshape(flat[0]).T @ doutputs.reshape(flat[1]),
-        "head/d": doutputs.reshape(flat[1]).sum(0),
-    }
-    dfeatures = doutputs @ p["head/V"].T
+    layers, read = stacks(net), tape[0]
+    flat = doutputs.reshape(-1, doutputs.shape[-1])
+    dp: Params = {"head/V": read.reshape(-1, read.shape[-1]).T @ flat, "head/d": flat.sum(0)}
+    dread = doutputs @ p["head/V"].T
     zero = zero_state(net, len(batch.x))
     if net.signature.kind != "translate":
-        dfinal, dy = zero, dfeatures
-        if net.signature.kind == "final":
-            dy = np.zeros((*batch.x.shape[:2], dfeatures.shape[1]))
-            dfinal = zero | _split(layers[""][-1], dfeatures)
-        dx, _, dlayers, flow = _run_vjp(net, p, layers[""], tape[2], batch.valid, dy, dfinal)
+        dy = dread if net.signature.kind == "label" else _at_ends_vjp(net, dread, batch)
+        dx, _, dlayers, flow = run_vjp(net, p, layers[""], tape[1], batch.valid, dy, zero)
         dp |= dlayers
         if net.signature.tokens:
             dp["emb/E"] = _embedding_vjp(p["emb/E"], batch.x, dx)
         return Gradients(float(rows.sum()), rows, {name: dp[name] for name in p}, flow)
-    _, enc_tape, dec_tape = tape
-    dtgt, dstate, ddec, dec_flow = _run_vjp(net, p, layers["dec/"], dec_tape, batch.y_valid, dfeatures, zero)
-    dfinal = {name.replace("dec/", "enc/", 1): ds for name, ds in dstate.items()}
-    dy = np.zeros((*batch.x.shape, net.sizes.hidden))
-    dsrc, _, denc, enc_flow = _run_vjp(net, p, layers["enc/"], enc_tape, batch.valid, dy, dfinal)
+    _, enc_tape, dec_tape, memory = tape
+    dtgt, dfirst, dmemory, ddec, dec_flow = decoder.vjp(
+        net, p, dec_tape, batch.y_valid, memory, batch.valid, dread, zero
+    )
+    dfinal = zero | {source: dfirst[to] for to, source in bridge(net).items()}
+    dsrc, _, denc, enc_flow = run_vjp(net, p, layers["enc/"], enc_tape, batch.valid, dmemory, dfinal)
     dp |= ddec | denc
     dp["src_emb/E"] = _embedding_vjp(p["src_emb/E"], batch.x, dsrc)
     dp["tgt_emb/E"] = _embedding_vjp(p["tgt_emb/E"], batch.y_in, dtgt)
@@ -86,17 +85,22 @@ def gradients(net: Net, p: Params, batch: Batch) -> Gradients:
 def decode(net: Net, p: Params, batch: Batch) -> Array:
     """Greedy decoding: (B, longest_target) int32. The first of equal logits wins; after eos comes pad."""
     rows, steps = len(batch.x), net.signature.longest_target
-    layers = stacks(net)
-    _, final, _ = _run(net, p, layers["enc/"], p["src_emb/E"][batch.x], batch.valid, zero_state(net, rows))
-    state = {name.replace("enc/", "dec/", 1): s for name, s in final.items()}
-    token, done = np.full(rows, BOS, np.int32), np.zeros(rows, bool)
+    memory, final, _ = run(net, p, stacks(net)["enc/"], p["src_emb/E"][batch.x], batch.valid, zero_state(net, rows))
+    state = {to: final[source] for to, source in bridge(net).items()}
+    token, done, one = np.full(rows, BOS, np.int32), np.zeros(rows, bool), np.ones((rows, 1), bool)
     out = np.full((rows, steps), PAD, np.int32)
     for t in range(steps):
-        y, state, _ = _run(net, p, layers["dec/"], p["tgt_emb/E"][token[:, None]], np.ones((rows, 1), bool), state)
-        token = np.where(done, PAD, (y[:, 0] @ p["head/V"] + p["head/d"]).argmax(-1)).astype(np.int32)
+        read, state, _ = decoder.forward(net, p, p["tgt_emb/E"][token[:, None]], one, memory, batch.valid, state)
+        token = np.where(done, PAD, (read[:, 0] @ p["head/V"] + p["head/d"]).argmax(-1)).astype(np.int32)
         out[:, t] = token
         done |= token == EOS
     return out
+
+
+def alignments(net: Net, p: Params, batch: Batch) -> Array:
+    """The attention's weights, teacher forced: (B, S, T); 0 at pads of the source."""
+    _, _, tape = forward(net, p, batch)
+    return decoder.weights(tape[2])
 
 
 def flops(net: Net, batch: Batch) -> int:
@@ -105,64 +109,39 @@ def flops(net: Net, batch: Batch) -> int:
     Forward once and backward twice (towards inputs and towards weights), over padded steps; element-wise work,
     embeddings and the optimiser are left out.
     """
-    rows, sizes, sig = len(batch.x), net.sizes, net.signature
+    rows, source, sig, hidden = len(batch.x), batch.x.shape[1], net.signature, net.sizes.hidden
+    target = batch.y.shape[1] if sig.kind == "translate" else 0
+    steps = {"": source, "enc/": source, "dec/": target}
     total = 0
     for prefix, layers in stacks(net).items():
-        assert batch.y_in is not None or prefix != "dec/", "a translate batch has y_in"
-        steps = batch.y_in.shape[1] if prefix == "dec/" and batch.y_in is not None else batch.x.shape[1]
         for layer in layers:
-            for d in layer:
-                gates = len(net.arch.gates) * sizes.hidden
-                total += 2 * rows * steps * gates * (d.inputs + sizes.hidden)
-    reads = {"label": batch.x.shape[1], "final": 1, "translate": batch.y.shape[-1]}[sig.kind]
-    features = sizes.hidden * (2 if sizes.bidirectional else 1)
-    return 3 * (total + 2 * rows * reads * features * sig.outputs)
+            gates = len(net.arch.gates) * hidden * len(layer)
+            total += steps[prefix] * gates * (layer[0].inputs + hidden)
+    own = shapes(net)
+    total += sum(steps[n[: n.index("skip")]] * s[0] * s[1] for n, s in own.items() if n.endswith("/R"))
+    if net.arch.attention == "additive":  # q Wq, m Wk, tanh() v, weights times memory
+        total += target * hidden**2 + source * features(net) * hidden + target * source * (hidden + features(net))
+    if net.arch.attention == "general":  # y Wa, its products with the memory, weights times memory, [c; y] Wc
+        total += target * (2 * hidden * features(net) + hidden**2 + 2 * source * features(net))
+    reads = {"label": source, "final": 1, "translate": target}[sig.kind]
+    return 6 * rows * (total + reads * own["head/V"][0] * sig.outputs)
 
 
-def _run(net: Net, p: Params, layers: Stack, x: Array, valid: Array, state: State) -> tuple[Array, State, Any]:
-    """A stack of layers: x (B, T, I) -> top outputs (B, T, F), the final states, the tapes of each direction."""
-    final: State = {}
-    tapes: dict[str, Any] = {}
-    for layer in layers:
-        ys = []
-        for d in layer:
-            first = tuple(state[d.prefix + s] for s in net.arch.state)
-            y, last, tapes[d.prefix] = scan(net.arch, of(p, d.prefix), x, valid, first, d.reverse)
-            final |= {d.prefix + s: value for s, value in zip(net.arch.state, last, strict=True)}
-            ys.append(y)
-        x = np.concatenate(ys, axis=-1)
-    return x, final, tapes
+def _at_ends(net: Net, y: Array, batch: Batch) -> Array:
+    """The outputs of each direction at the step where it ends: forward at the last valid one, backward at the first."""
+    forward_end = y[np.arange(len(y)), batch.lengths - 1]
+    if not net.sizes.bidirectional:
+        return forward_end
+    hidden = net.sizes.hidden
+    return np.concatenate([forward_end[:, :hidden], y[:, 0, hidden:]], axis=-1)
 
 
-def _run_vjp(
-    net: Net, p: Params, layers: Stack, tapes: Any, valid: Array, dy: Array, dfinal: State
-) -> tuple[Array, State, Params, dict[str, Array]]:
-    dp: Params = {}
-    dstate: State = {}
-    flow: dict[str, Array] = {}
-    for layer in reversed(layers):
-        dx = None
-        for d, part in zip(layer, np.split(dy, len(layer), axis=-1), strict=True):
-            last = tuple(dfinal[d.prefix + s] for s in net.arch.state)
-            one, first, dp_d, flow_d = scan_vjp(
-                net.arch, of(p, d.prefix), tapes[d.prefix], valid, part, last, d.reverse
-            )
-            dx = one if dx is None else dx + one
-            dp |= {d.prefix + name: g for name, g in dp_d.items()}
-            flow |= {d.prefix + name: f for name, f in flow_d.items()}
-            dstate |= {d.prefix + s: g for s, g in zip(net.arch.state, first, strict=True)}
-        assert dx is not None, "a layer has a direction"
-        dy = dx
-    return dy, dstate, dp, flow
-
-
-def _last(layer: list[Direction], final: State) -> Array:
-    return np.concatenate([final[d.prefix + "h"] for d in layer], axis=-1)
-
-
-def _split(layer: list[Direction], dfeatures: Array) -> State:
-    parts = np.split(dfeatures, len(layer), axis=-1)
-    return {d.prefix + "h": part for d, part in zip(layer, parts, strict=True)}
+def _at_ends_vjp(net: Net, dread: Array, batch: Batch) -> Array:
+    dy = np.zeros((*batch.x.shape[:2], dread.shape[1]))
+    hidden = net.sizes.hidden
+    dy[np.arange(len(dy)), batch.lengths - 1, :hidden] = dread[:, :hidden]
+    dy[:, 0, hidden:] = dread[:, hidden:]
+    return dy
 
 
 def _embedding_vjp(table: Array, tokens: Array | None, dx: Array) -> Array:

@@ -23,7 +23,17 @@ from suite.spec.contract import Array, Optim, Params
 
 CLIP_EPS = 1e-6
 SLOTS: dict[str, tuple[str, ...]] = {"sgd": ("v",), "rmsprop": ("v",), "adam": ("m", "v"), "adamw": ("m", "v")}
-DECAYED = ("E", "W", "U", "V", "R")  # the matrices that weight decay acts on, by the last part of their name
+DECAYED = (
+    "E",
+    "W",
+    "U",
+    "V",
+    "R",
+    "Wq",
+    "Wk",
+    "Wa",
+    "Wc",
+)  # the matrices that weight decay acts on, by the last part of their name
 
 
 def decays(name: str) -> bool:

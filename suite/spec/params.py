@@ -4,14 +4,16 @@
     layer{k}/W ...                      one direction;     layer{k}/fwd/W, layer{k}/bwd/W: both
     src_emb/E  enc/layer{k}/...         "translate": source embedding and encoder
     tgt_emb/E  dec/layer{k}/...         "translate": target embedding and decoder
+    skip{k}/R (I, F)                    residual nets, where a layer's input is not as wide as its output
+    attn/...                            attention nets, see ``suite.spec.attention``
     head/V (F, O)  head/d (O)           the linear read-out
 
 Initial values (float64; cast once to the compute dtype):
 
-    W, U            uniform on +-1/sqrt(H)
+    W, U, v         uniform on +-1/sqrt(H)
     b, c            0, but for what the architecture says of b (LSTM: forget gate 1)
     E               normal, variance 1/D
-    V               uniform on +-sqrt(6 / (fan_in + fan_out))       d  0
+    V, R, Wq, ...   uniform on +-sqrt(6 / (fan_in + fan_out))       d  0
 """
 
 from __future__ import annotations
@@ -35,20 +37,44 @@ class Direction:
     reverse: bool
 
 
+DENSE = ("V", "R", "Wq", "Wk", "Wa", "Wc")  # their limit comes from both their widths
 Stack = list[list[Direction]]  # layers, each of one or two directions
 
 
 def stack(net: Net, prefix: str = "") -> Stack:
-    """The recurrent layers below ``prefix`` ("" or "enc/" or "dec/"), first layer first."""
+    """The recurrent layers below ``prefix`` ("" or "enc/" or "dec/"), first layer first. A decoder runs one way."""
     sizes, width = net.sizes, net.sizes.embed
     if not net.signature.tokens and prefix != "dec/":
         width = net.signature.inputs
+    if prefix == "dec/" and net.arch.attention == "additive":
+        width += features(net)
+    both = sizes.bidirectional and prefix != "dec/"
+    names = [("fwd/", False), ("bwd/", True)] if both else [("", False)]
     layers: Stack = []
     for k in range(sizes.layers):
-        names = [("fwd/", False), ("bwd/", True)] if sizes.bidirectional else [("", False)]
         layers.append([Direction(f"{prefix}layer{k}/{name}", width, reverse) for name, reverse in names])
         width = sizes.hidden * len(names)
     return layers
+
+
+def features(net: Net) -> int:
+    """The width F of what a stack puts out at a step; of an encoder, where there is one."""
+    return net.sizes.hidden * (2 if net.sizes.bidirectional else 1)
+
+
+def link(layer: list[Direction]) -> str:
+    """The name of the matrix through which a residual layer's input joins its output, where their widths differ."""
+    return layer[0].prefix.removesuffix("fwd/").replace("layer", "skip") + "R"
+
+
+def bridge(net: Net) -> dict[str, str]:
+    """Decoder's state -> the encoder's final state that it starts from: of the backward direction, if there are two.
+
+    That one ends at the source's first step (Bahdanau et al. 2015, A.2.2, without their matrix W_s).
+    """
+    enc, dec = stack(net, "enc/"), stack(net, "dec/")
+    pairs = zip((layer[0].prefix for layer in dec), (layer[-1].prefix for layer in enc), strict=True)
+    return {to + s: source + s for to, source in pairs for s in net.arch.state}
 
 
 def stacks(net: Net) -> dict[str, Stack]:
@@ -72,10 +98,20 @@ def shapes(net: Net) -> dict[str, tuple[int, ...]]:
         out["src_emb/E" if sig.kind == "translate" else "emb/E"] = (sig.inputs, sizes.embed)
     if sig.kind == "translate":
         out["tgt_emb/E"] = (sig.outputs, sizes.embed)
-    for d in directions(net):
-        out |= {d.prefix + name: shape for name, shape in net.arch.shapes(d.inputs, sizes.hidden).items()}
-    features = sizes.hidden * (2 if sizes.bidirectional else 1)
-    return out | {"head/V": (features, sig.outputs), "head/d": (sig.outputs,)}
+    for layers in stacks(net).values():
+        for layer in layers:
+            for d in layer:
+                out |= {d.prefix + name: shape for name, shape in net.arch.shapes(d.inputs, sizes.hidden).items()}
+            if net.arch.residual and layer[0].inputs != sizes.hidden * len(layer):
+                out[link(layer)] = (layer[0].inputs, sizes.hidden * len(layer))
+    read, hidden = features(net), sizes.hidden
+    if net.arch.attention == "additive":
+        out |= {"attn/Wq": (hidden, hidden), "attn/Wk": (read, hidden), "attn/v": (hidden,)}
+        read += hidden
+    if net.arch.attention == "general":
+        out |= {"attn/Wa": (hidden, read), "attn/Wc": (read + hidden, hidden)}
+        read = hidden
+    return out | {"head/V": (read, sig.outputs), "head/d": (sig.outputs,)}
 
 
 def state_shapes(net: Net, rows: int) -> dict[str, tuple[int, int]]:
@@ -91,11 +127,11 @@ def init(net: Net, seed: int) -> Params:
 def _initial(net: Net, seed: int, name: str, shape: tuple[int, ...]) -> Array:
     last, hidden = name.rsplit("/", 1)[-1], net.sizes.hidden
     stream = Stream(f"{SPEC_VERSION}/{seed}/{name}")
-    if last in ("W", "U"):
+    if last in ("W", "U", "v"):
         return stream.uniform(shape, -(hidden**-0.5), hidden**-0.5)
     if last == "E":
         return stream.normal(shape) * shape[1] ** -0.5
-    if last == "V":
+    if last in DENSE:
         limit = (6.0 / sum(shape)) ** 0.5
         return stream.uniform(shape, -limit, limit)
     if last == "b":
