@@ -36,7 +36,7 @@ OTHER: dict[str, Any] = {
     "task": "adding", "arch": "lstm", "backend": "jax", "impl": "stock", "options": (("time", 101),), "batch": 32,
     "steps": 201, "eval_every": 1, "flow_at": (1,), "seed": 1, "precision": "float64", "device": "cuda", "threads": 2,
 }  # fmt: skip
-SIZES: dict[str, Any] = {"hidden": 129, "layers": 2, "bidirectional": True, "embed": 65}
+SIZES: dict[str, Any] = {"hidden": 129, "layers": 2, "bidirectional": True, "embed": 65, "heads": 2, "positions": 9}
 OPTIM: dict[str, Any] = {
     "name": "sgd", "lr": 0.1, "clip": 0.0, "momentum": 0.9, "nesterov": True, "alpha": 0.95, "beta1": 0.8,
     "beta2": 0.99, "eps": 1e-7, "weight_decay": 0.1,

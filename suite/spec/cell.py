@@ -13,6 +13,7 @@ from typing import Any
 
 from suite.spec.contract import SPEC_VERSION, Optim, Precision, Sizes
 
+LATER = ("heads", "positions")  # fields of Sizes that are younger than some keys: out of a key while at their default
 Options = tuple[tuple[str, str | int | float | bool], ...]
 
 
@@ -72,6 +73,8 @@ class Cell:
     def as_json(self) -> dict[str, Any]:
         """A plain dictionary that JSON can hold; `from_json` is its inverse."""
         out = asdict(self)
+        young = {name: value for name, value in asdict(Sizes()).items() if name in LATER}
+        out["sizes"] = {name: value for name, value in out["sizes"].items() if (name, value) not in young.items()}
         out["options"] = dict(self.options)
         out["flow_at"] = list(self.flow_at)
         return out

@@ -59,17 +59,23 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """The network's free sizes. ``embed`` is the width of a token's embedding (unused for real features)."""
+    """The network's free sizes. ``embed`` is the width of a token's embedding (unused for real features).
+
+    A Transformer embeds in ``hidden`` instead, and alone has ``heads`` and ``positions``: 0 = sinusoidal positions,
+    n = a trained table of n positions, which no sequence may be longer than.
+    """
 
     hidden: int = 128
     layers: int = 1
     bidirectional: bool = False
     embed: int = 64
+    heads: int = 4
+    positions: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "layers", "embed"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"sizes: {name} is {getattr(self, name)}; it must be at least 1")
+        for name, least in (("hidden", 1), ("layers", 1), ("embed", 1), ("heads", 1), ("positions", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"sizes: {name} is {getattr(self, name)}; it must be at least {least}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +198,9 @@ class Net:
                 f"{self.arch.name}/{self.signature.kind}: its attention leads from a decoder to an encoder; "
                 f"use a translation task, or arch = {self.arch.equations}"
             )
+        if self.arch.family == "transformer" and self.sizes.hidden % self.sizes.heads:
+            got = f"hidden = {self.sizes.hidden}, heads = {self.sizes.heads}"
+            raise Unsupported(f"{self.arch.name}: {got}; heads must divide hidden: set either so that it does")
         if translate and both and self.arch.family == "transformer":
             raise Unsupported("transformer/translate: its encoder reads both ways anyway; set bidirectional = false")
         if translate and both and not self.arch.attention:
