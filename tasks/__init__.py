@@ -8,15 +8,20 @@ from typing import Any
 
 from suite.spec.contract import Task
 from tasks.adding import Adding
+from tasks.charlm import CharLm
 from tasks.copy_memory import CopyMemory
 from tasks.dates import Dates
 from tasks.dyck_check import DyckCheck
 from tasks.hmm_tag import HmmTag
+from tasks.mqar import Mqar
 from tasks.multi30k import Multi30k
 from tasks.numwords import NumWords
 from tasks.parity import delayed_parity, parity
 from tasks.pos_ud import PosUd
+from tasks.reber import Reber
 from tasks.selective_copy import SelectiveCopy
+from tasks.sentiment import Sentiment
+from tasks.sessions import Sessions
 from tasks.temporal_order import TemporalOrder
 from tasks.variable_copy import VariableCopy
 
@@ -45,8 +50,13 @@ TASKS: dict[str, Callable[..., Task]] = {
     "parity": _maker(parity, "parity"),
     "delayed_parity": _maker(delayed_parity, "delayed_parity"),
     "dyck_check": _maker(DyckCheck, "dyck_check"),
+    "mqar": _maker(Mqar, "mqar"),
+    "reber": _maker(Reber, "reber"),
+    "sentiment": _maker(Sentiment, "sentiment"),
+    "sessions": _maker(Sessions, "sessions"),
     "numwords": _maker(NumWords, "numwords"),
     "dates": _maker(Dates, "dates"),
     "pos_ud": _maker(PosUd, "pos_ud"),
     "multi30k": _maker(Multi30k, "multi30k"),
+    "charlm": _maker(CharLm, "charlm"),
 }

@@ -77,6 +77,14 @@ SOURCES = {
             "data/task1/raw/test_2016_flickr.de.gz": "9204244e408ccb38d2a55cfcd344df15005fc42a07a6e55ca6c52b6ababb8cc8",
         },
     ),
+    "charlm_tinyshakespeare": Source(
+        "karpathy/char-rnn",
+        "6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e",
+        "public domain (Shakespeare); the repository says MIT",
+        {
+            "data/tinyshakespeare/input.txt": "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+        },
+    ),
 }
 
 

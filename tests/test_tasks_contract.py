@@ -19,6 +19,7 @@ import pytest
 from suite import contract
 from suite.spec.contract import Bound, Signature, Task
 from tasks import TASKS
+from tasks.common import one_way
 from tests import tiny_data
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -33,8 +34,13 @@ SMALL: dict[str, dict[str, Any]] = {
     "dyck_check": {"shortest": 2, "longest": 5, "val_size": 20, "test_size": 30},
     "dates": {"profile": "tiny", "val_size": 20, "test_size": 30},
     "numwords": {"profile": "tiny", "val_size": 20, "test_size": 30},
+    "mqar": {"pairs": 2, "length": 9, "vocabulary": 12, "val_size": 20, "test_size": 30},
+    "reber": {"time": 12, "val_size": 20, "test_size": 30},
+    "sentiment": {"val_size": 20, "test_size": 30},
+    "sessions": {"train_size": 50, "val_size": 20, "test_size": 30},
     "pos_ud": {},
     "multi30k": {},
+    "charlm": {"time": 16, "val_size": 20, "test_size": 30},
 }
 # Digests with default options: another value means that every published score of the task belongs to other data.
 GOLDEN = {
@@ -48,6 +54,10 @@ GOLDEN = {
     "delayed_parity": "283bd57cdd2fbab42f1d36c5d74741e4e647addb3f2edfce49d0430ce67ad221",
     "dyck_check": "68922a5cba618bfa2f82101f40f2228c6a9b7316076c59ce309b89514d8140b9",
     "dates": "a1ba7683c6450a8cf2919ead7caed2c9bd80b2d24709310e15e21b0465ef72c5",
+    "mqar": "c2367362cc8a11dd7940ac5cf9a473343b731b21fb8f1338b604f41dc41728a9",
+    "reber": "894a91c194ffcb6082fe19ad9e142c4c506e47f115c5d7d074f1ec9d0ed6ef54",
+    "sentiment": "ec38ebf44ee8d98ca10e70370e44578534ab897f861c23ee9004e109e6996fec",
+    "sessions": "9d3b5a982fcdd1e8c22d90e299f58b67221dca96e78a4c215d1a65b74063c878",
     "numwords": "b65d8c2483487fa9e95e43d9b93fcb9aea3d9fca5dd64bef4b259c14d055d7c9",
 }
 GOLDEN_REAL = {
@@ -55,11 +65,12 @@ GOLDEN_REAL = {
     ("pos_ud", "en_atis"): "dcb4a7cc65b3ca07e765ea8f13cd16124c960248a46242d3a4cae1176ab9b232",
     ("pos_ud", "en_ewt"): "1abb9d00a7425b3db49b186226bd0a893f63a5da95d06c1700a531891f8c2346",
     ("multi30k", ""): "ad5e2524b7fc0166701a0541e3f11f36e4672a39b0f26cd732756c8a8466c3ab",
+    ("charlm", ""): "01f70146d43b0c7f23e145eda3689a2b0fade8d41895e1a1f09942f5852ed55f",
 }
 
 
 def make(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Task:
-    if name in ("pos_ud", "multi30k"):
+    if name in ("pos_ud", "multi30k", "charlm"):
         tiny_data.install(folder, monkeypatch)
     if name == "multi30k":
         pytest.importorskip("sacrebleu", reason="multi30k needs sacrebleu: pip install 'recurbench[mt]'")
@@ -223,6 +234,8 @@ FAULTS: dict[str, tuple[str, Change, str]] = {
     "crossed": ("hmm_tag", lambda task: {"bounds": lambda both: (Bound("floor", 0.9, "a"), Bound("ceiling", 0.8, "b"))},
                 "a floor lies beyond a ceiling"),
     "no bound": ("hmm_tag", lambda task: {"bounds": lambda both: (Bound("floor", np.nan, "a"),)}, "must be finite"),
+    "one way refused": ("hmm_tag", lambda task: {"bounds": lambda both: one_way("hmm_tag", not both)},
+                        "bounds refuse a network that reads one way; only both ways may be refused"),
     "digest": ("hmm_tag", endless_digest, "digest differs from one call to the next"),
     "no digest": ("hmm_tag", lambda task: {"digest": lambda: "latest"}, "digest 'latest' is no SHA-256"),
     "direction": ("hmm_tag", lambda task: {"better": "up"}, "better is 'up', neither higher nor lower"),

@@ -41,8 +41,14 @@ def captions(name: str, lines: int) -> tuple[str, str]:
     return "\n".join(source for source, _ in pairs) + "\n", "\n".join(target for _, target in pairs) + "\n"
 
 
+def play(lines: int) -> str:
+    """Lines of a few words; no letter is frequent, and each tells much of the next one."""
+    s = Stream("tiny/play")
+    return "".join(" ".join(NOUNS[i] for i in s.integers(len(NOUNS), 1 + k % 7)) + ".\n" for k in range(lines))
+
+
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write both sets into ``folder`` and let the tasks read them instead of the real ones."""
+    """Write all sets into ``folder`` and let the tasks read them instead of the real ones."""
     files = {
         "pos_danish_ud13": {
             "data/da-ud-train.conllu": treebank("train", 120, 45).encode(),
@@ -50,6 +56,7 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "data/da-ud-test.conllu": treebank("test", 20, 40).encode(),
         },
         "multi30k_en_de": {},
+        "charlm_tinyshakespeare": {"data/tinyshakespeare/input.txt": play(300).encode()},
     }
     for split, lines in (("train", 90), ("val", 20), ("test_2016_flickr", 30)):
         for side, text in zip(("en", "de"), captions(split, lines), strict=True):
