@@ -1,8 +1,9 @@
 """Parity of bits, running or delayed: how many ones so far, or whether a bit equals the one of some steps ago.
 
-    parity           y_t = x_1 xor ... xor x_t       one bit of memory, flipped at every 1 (Delétang et al. 2023)
-    delayed_parity   y_t = x_{t-k} xor x_t, t > k    k bits of memory, each used once; k = delay = 5
+    parity           y_t = x_1 xor ... xor x_t       one bit of memory, flipped at every 1
+    delayed_parity   y_t = x_{t-k} xor x_t, t > k    the last k bits; k = delay = 5
 
+Running parity is the parity check of Delétang et al. (2023, arXiv:2207.02098) asked for at every step.
 Bits are fair coins, lengths uniform on 1..longest (k+1..longest where delayed, whose first k steps are not scored).
 ``test_longest`` makes the test strings longer than any seen in training: lengths longest+1..test_longest, 41..100 for
 test_longest = 100. A constant is right half the time. At the first step of running parity the bit is its own parity:
