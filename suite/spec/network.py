@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from suite.spec import decoder
+from suite.spec import decoder, towers, transformer
 from suite.spec.contract import BOS, EOS, PAD, Array, Batch, Net, Params, State
 from suite.spec.loss import loss_rows
 from suite.spec.params import bridge, features, shapes, stacks, state_shapes
@@ -39,6 +39,10 @@ def zero_state(net: Net, rows: int, dtype: Any = np.float64) -> State:
 
 def forward(net: Net, p: Params, batch: Batch, state: State | None = None) -> tuple[Array, State, Any]:
     """Outputs (B, [T,] O), the final state, and the tape. ``state`` continues an earlier call ("label", one way)."""
+    if net.arch.family == "transformer":
+        towers.check_state(net, state)
+        outputs, tape = transformer.forward(net, p, batch)
+        return outputs, {}, tape
     state = zero_state(net, len(batch.x), next(iter(p.values())).dtype) if state is None else state
     layers = stacks(net)
     if net.signature.kind != "translate":
@@ -58,6 +62,8 @@ def gradients(net: Net, p: Params, batch: Batch) -> Gradients:
     """Loss and every gradient of one batch, by the hand-derived VJPs."""
     outputs, _, tape = forward(net, p, batch)
     rows, doutputs = loss_rows(net.signature, outputs, batch)
+    if net.arch.family == "transformer":
+        return Gradients(float(rows.sum()), rows, transformer.gradients(net, p, batch, tape, doutputs), {})
     layers, read = stacks(net), tape[0]
     flat = doutputs.reshape(-1, doutputs.shape[-1])
     dp: Params = {"head/V": read.reshape(-1, read.shape[-1]).T @ flat, "head/d": flat.sum(0)}
@@ -84,6 +90,8 @@ def gradients(net: Net, p: Params, batch: Batch) -> Gradients:
 
 def decode(net: Net, p: Params, batch: Batch) -> Array:
     """Greedy decoding: (B, longest_target) int32. The first of equal logits wins; after eos comes pad."""
+    if net.arch.family == "transformer":
+        return transformer.decode(net, p, batch)
     rows, steps = len(batch.x), net.signature.longest_target
     memory, final, _ = run(net, p, stacks(net)["enc/"], p["src_emb/E"][batch.x], batch.valid, zero_state(net, rows))
     state = {to: final[source] for to, source in bridge(net).items()}
@@ -109,6 +117,8 @@ def flops(net: Net, batch: Batch) -> int:
     Forward once and backward twice (towards inputs and towards weights), over padded steps; element-wise work,
     embeddings and the optimiser are left out.
     """
+    if net.arch.family == "transformer":
+        return transformer.flops(net, batch)
     rows, source, sig, hidden = len(batch.x), batch.x.shape[1], net.signature, net.sizes.hidden
     target = batch.y.shape[1] if sig.kind == "translate" else 0
     steps = {"": source, "enc/": source, "dec/": target}

@@ -23,17 +23,8 @@ from suite.spec.contract import Array, Optim, Params
 
 CLIP_EPS = 1e-6
 SLOTS: dict[str, tuple[str, ...]] = {"sgd": ("v",), "rmsprop": ("v",), "adam": ("m", "v"), "adamw": ("m", "v")}
-DECAYED = (
-    "E",
-    "W",
-    "U",
-    "V",
-    "R",
-    "Wq",
-    "Wk",
-    "Wa",
-    "Wc",
-)  # the matrices that weight decay acts on, by the last part of their name
+# the matrices that weight decay acts on, by the last part of their name
+DECAYED = ("E", "W", "U", "V", "R", "Wq", "Wk", "Wv", "Wo", "Wa", "Wc", "W1", "W2")
 
 
 def decays(name: str) -> bool:
