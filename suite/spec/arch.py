@@ -23,6 +23,7 @@ class Arch:
     residual   each layer adds what it reads to what it puts out, through R (I, F) where the widths differ
     attention  how a decoder reads its encoder: "" not at all but for the final state, "additive", or "general"
     family     "recurrent", or "transformer": see ``suite.spec.transformer``; its step is one block over all steps
+    chrono     the sign of log(time) in each gate's first bias, see ``suite.spec.init``; () = none keeps the state
     """
 
     name: str
@@ -37,6 +38,7 @@ class Arch:
     residual: bool = False
     attention: Literal["", "additive", "general"] = ""
     family: Literal["recurrent", "transformer"] = "recurrent"
+    chrono: tuple[float, ...] = ()
 
     @property
     def equations(self) -> str:

@@ -7,11 +7,11 @@
     skip{k}/R (I, F)                    residual nets, where a layer's input is not as wide as its output
     attn/...                            attention nets, see ``suite.spec.attention``
     head/V (F, O)  head/d (O)           the linear read-out
-    Transformers: see ``suite.spec.towers``
 
 Initial values (float64; cast once to the compute dtype):
 
-    W, U, v         uniform on +-1/sqrt(H)
+    W, U, P, v      uniform on +-1/sqrt(H)
+    g, k, q         1, the gains of layer normalisation
     b, c            0, but for what the architecture says of b (LSTM: forget gate 1)
     E               normal, variance 1/D
     V, R, Wq, ...   uniform on +-sqrt(6 / (fan_in + fan_out))       d  0
@@ -25,8 +25,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from suite.spec import towers
 from suite.spec.contract import SPEC_VERSION, Array, Net, Params
+from suite.spec.init import CANONICAL, IDENTITY_STD, Init
 from suite.spec.random import Stream
 
 
@@ -39,7 +39,7 @@ class Direction:
     reverse: bool
 
 
-DENSE = ("V", "R", "Wq", "Wk", "Wv", "Wo", "Wa", "Wc", "W1", "W2")  # their limit comes from both their widths
+DENSE = ("V", "R", "Wq", "Wk", "Wa", "Wc")  # their limit comes from both their widths
 Stack = list[list[Direction]]  # layers, each of one or two directions
 
 
@@ -94,8 +94,6 @@ def directions(net: Net) -> Iterator[Direction]:
 
 def shapes(net: Net) -> dict[str, tuple[int, ...]]:
     """Canonical name -> shape, in canonical order."""
-    if net.arch.family == "transformer":
-        return towers.shapes(net)
     sig, sizes = net.signature, net.sizes
     out: dict[str, tuple[int, ...]] = {}
     if sig.tokens:
@@ -123,15 +121,21 @@ def state_shapes(net: Net, rows: int) -> dict[str, tuple[int, int]]:
     return {d.prefix + s: (rows, net.sizes.hidden) for d in directions(net) for s in net.arch.state}
 
 
-def init(net: Net, seed: int) -> Params:
-    """Initial parameters: one random stream per name, so no parameter depends on another's presence."""
-    return {name: _initial(net, seed, name, shape) for name, shape in shapes(net).items()}
+def init(net: Net, seed: int, choice: Init = CANONICAL) -> Params:
+    """Initial parameters: one random stream per name, so no parameter depends on another's presence.
+
+    Unsupported where ``choice`` sets what the architecture has not got.
+    """
+    choice.check(net.arch)
+    return {name: _initial(net, seed, choice, name, shape) for name, shape in shapes(net).items()}
 
 
-def _initial(net: Net, seed: int, name: str, shape: tuple[int, ...]) -> Array:
+def _initial(net: Net, seed: int, choice: Init, name: str, shape: tuple[int, ...]) -> Array:
     last, hidden = name.rsplit("/", 1)[-1], net.sizes.hidden
     stream = Stream(f"{SPEC_VERSION}/{seed}/{name}")
-    if last in ("W", "U", "v"):
+    if choice.recurrent == "identity" and last in ("W", "U"):
+        return np.eye(hidden) if last == "U" else IDENTITY_STD * stream.normal(shape)
+    if last in ("W", "U", "P", "v"):
         return stream.uniform(shape, -(hidden**-0.5), hidden**-0.5)
     if last == "E":
         return stream.normal(shape) * shape[1] ** -0.5
@@ -139,7 +143,9 @@ def _initial(net: Net, seed: int, name: str, shape: tuple[int, ...]) -> Array:
         limit = (6.0 / sum(shape)) ** 0.5
         return stream.uniform(shape, -limit, limit)
     if last == "b":
-        return np.repeat(np.array(net.arch.bias), hidden)
+        return choice.bias(net.arch, hidden, stream)
+    if last in ("g", "k", "q"):
+        return np.ones(shape)
     return np.zeros(shape)
 
 

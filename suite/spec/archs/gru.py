@@ -96,6 +96,7 @@ GRU = Arch(
     step=step_after,
     step_vjp=step_after_vjp,
     bias=(0.0, 0.0, 0.0),
+    chrono=(0.0, 1.0, 0.0),
 )
 
 GRU_BEFORE = Arch(
@@ -107,4 +108,5 @@ GRU_BEFORE = Arch(
     step=step_before,
     step_vjp=step_before_vjp,
     bias=(0.0, 0.0, 0.0),
+    chrono=(0.0, 1.0, 0.0),
 )

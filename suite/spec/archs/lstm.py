@@ -58,4 +58,5 @@ LSTM = Arch(
     step=step,
     step_vjp=step_vjp,
     bias=(0.0, 1.0, 0.0, 0.0),
+    chrono=(-1.0, 1.0, 0.0, 0.0),
 )
