@@ -7,6 +7,7 @@
     skip{k}/R (I, F)                    residual nets, where a layer's input is not as wide as its output
     attn/...                            attention nets, see ``suite.spec.attention``
     head/V (F, O)  head/d (O)           the linear read-out
+    Transformers: see ``suite.spec.towers``
 
 Initial values (float64; cast once to the compute dtype):
 
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from suite.spec import towers
 from suite.spec.contract import SPEC_VERSION, Array, Net, Params
 from suite.spec.init import CANONICAL, IDENTITY_STD, Init
 from suite.spec.random import Stream
@@ -39,7 +41,7 @@ class Direction:
     reverse: bool
 
 
-DENSE = ("V", "R", "Wq", "Wk", "Wa", "Wc")  # their limit comes from both their widths
+DENSE = ("V", "R", "Wq", "Wk", "Wv", "Wo", "Wa", "Wc", "W1", "W2")  # their limit comes from both their widths
 Stack = list[list[Direction]]  # layers, each of one or two directions
 
 
@@ -94,6 +96,8 @@ def directions(net: Net) -> Iterator[Direction]:
 
 def shapes(net: Net) -> dict[str, tuple[int, ...]]:
     """Canonical name -> shape, in canonical order."""
+    if net.arch.family == "transformer":
+        return towers.shapes(net)
     sig, sizes = net.signature, net.sizes
     out: dict[str, tuple[int, ...]] = {}
     if sig.tokens:
