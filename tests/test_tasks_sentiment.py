@@ -40,6 +40,9 @@ def test_the_last_clause_decides() -> None:
     assert all(verdict(clauses(sentence)[1]) == y for sentence, y in rows)
     against = np.mean([verdict(clauses(sentence)[0]) != y for sentence, y in rows])
     assert abs(against - 0.5) <= 3 * 0.5 / len(rows) ** 0.5
+    nouns = [tuple(clause.split()[1] for clause in clauses(sentence)) for sentence, _ in rows]
+    rising = [first < last for first, last in nouns if first != last]
+    assert abs(np.mean(rising) - 0.5) <= 3 * 0.5 / len(rising) ** 0.5  # either clause may come last
     assert {word for sentence, _ in rows for word in sentence.split()} == set(WORDS)
     assert len(WORDS) == len(set(WORDS)) == 33
     assert max(len(sentence.split()) for sentence, _ in rows) == LONGEST
