@@ -21,8 +21,9 @@ and from a given state; and rows, time and pads are held against themselves. Wha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from suite import registry
@@ -60,8 +61,12 @@ class Verdict:
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """What is different, in words; empty if nothing is."""
-        return tuple(dict.fromkeys(c.reason or str(c) for c in self.checks if not c.ok))
+        """What is different, in words, one for each check that has none of its own; empty if nothing is."""
+        failed: dict[str, list[Check]] = {}
+        for c in self.checks:
+            if not c.ok:
+                failed.setdefault(c.reason or c.check, []).append(c)
+        return tuple(words if cs[0].reason else _together(cs) for words, cs in failed.items())
 
     def __str__(self) -> str:
         verdict = f"this model is the {self.arch} of the specification: {len(self.checks)} checks passed"
@@ -86,6 +91,12 @@ def verify(model: Any, arch: str) -> Verdict:
         examinee.restore()
     checks = tuple(found for found in findings if isinstance(found, Check))
     return Verdict(arch, checks, tuple(str(found) for found in findings if not isinstance(found, Check)))
+
+
+def _together(checks: list[Check]) -> str:
+    """The failures of one check in one: where it failed, and the worst of its errors."""
+    top = max(checks, key=lambda c: math.inf if math.isnan(c.error) else c.error)
+    return str(replace(top, where=", ".join(c.where for c in checks)))
 
 
 def _backend_of(model: Any) -> str:

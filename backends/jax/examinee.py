@@ -41,38 +41,41 @@ class Examinee:
 
     def load(self, params: Params) -> None:
         """Canonical numbers in the compute dtype."""
-        self._params = {name: jnp.asarray(params[name], self.precision) for name in self._names}
+        self._params = self._arrays({name: params[name] for name in self._names})
 
     def run(self, x: Array, lengths: Array | None, state: State | None) -> tuple[Array, State, str]:
         """x (B, T, I) -> y (B, T, F), the states that the function returns, and the dtype of both."""
-        y, final = self._run(self._params, jnp.asarray(x, self.precision), lengths, state)
+        y, final = self._run(self._params, self._arrays({"x": x, **(state or {})}), lengths)
         dtypes = {str(part.dtype) for part in (y, *final.values())}
         numbers = {name: np.asarray(part, dtype=np.float64) for name, part in final.items()}
         return np.asarray(y, dtype=np.float64), numbers, " and ".join(sorted(dtypes))
 
     def vjp(self, x: Array, lengths: Array | None, state: State | None, dy: Array, dstate: State) -> Params:
-        """Gradients of sum(y dy) + sum(state dstate), and towards x."""
+        """Gradients of sum(y dy) + sum(state dstate), towards x and a given state too."""
 
-        def total(p: Any, features: jax.Array) -> jax.Array:
-            y, final = self._run(p, features, lengths, state)
+        def total(p: Any, given: Any) -> jax.Array:
+            y, final = self._run(p, given, lengths)
             return jnp.vdot(y, dy) + sum(jnp.vdot(final[name], d) for name, d in dstate.items())
 
-        grads, dx = jax.grad(total, argnums=(0, 1))(self._params, jnp.asarray(x, self.precision))
-        return {name: np.asarray(g, dtype=np.float64) for name, g in (grads | {"x": dx}).items()}
+        given = self._arrays({"x": x, **(state or {})})
+        grads, dgiven = jax.grad(total, argnums=(0, 1))(self._params, given)
+        return {name: np.asarray(g, dtype=np.float64) for name, g in (grads | dgiven).items()}
 
     def restore(self) -> None:
         """There is nothing to restore: the function is pure."""
 
-    def _run(self, p: Any, x: jax.Array, lengths: Array | None, state: State | None) -> tuple[jax.Array, Any]:
-        arguments: dict[str, Any] = {}
+    def _arrays(self, arrays: Params) -> dict[str, jax.Array]:
+        return {name: jnp.asarray(a, self.precision) for name, a in arrays.items()}
+
+    def _run(self, p: Any, given: dict[str, jax.Array], lengths: Array | None) -> tuple[jax.Array, Any]:
+        """ "x" and perhaps the first states -> y, and the states that the function returns."""
+        first = {name: a for name, a in given.items() if name != "x"}
+        arguments: dict[str, Any] = {"state": first} if first else {}
         if lengths is not None:
             arguments["lengths"] = jnp.asarray(lengths, jnp.int32)
-        if state is not None:
-            arguments["state"] = {name: jnp.asarray(s, self.precision) for name, s in state.items()}
-        answer = self._f(p, x, **arguments)
+        answer = self._f(p, given["x"], **arguments)
         y, final = answer if isinstance(answer, tuple) else (answer, {})
         if not isinstance(final, dict):
-            raise TypeError(
-                f"verify: f returned a {type(final).__name__} as its state; it must be {self.ways['final state']}"
-            )
+            kind = type(final).__name__
+            raise TypeError(f"verify: the state that f returns is {kind}; it must be a dict by names like 'layer0/h'")
         return y, final

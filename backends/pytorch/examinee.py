@@ -81,35 +81,39 @@ class Examinee:
     def run(self, x: Array, lengths: Array | None, state: State | None) -> tuple[Array, State, str]:
         """x (B, T, I) -> y (B, T, F), the states that the module returns, and the dtype of both."""
         with torch.no_grad():
-            y, final = self._run(torch.tensor(x, dtype=self._dtype), lengths, state)
+            y, final = self._run(self._tensors({"x": x, **(state or {})}), lengths)
         dtypes = {str(part.dtype).removeprefix("torch.") for part in (y, *final.values())}
         numbers = {name: part.to(torch.float64).numpy() for name, part in final.items()}
         return y.to(torch.float64).numpy(), numbers, " and ".join(sorted(dtypes))
 
     def vjp(self, x: Array, lengths: Array | None, state: State | None, dy: Array, dstate: State) -> Params:
-        """Gradients of sum(y dy) + sum(state dstate) in canonical layout, and towards x."""
-        features = torch.tensor(x, dtype=self._dtype, requires_grad=True)
-        tensors = {name: tensor for name, tensor in self._places.items() if tensor is not None} | {"x": features}
-        y, final = self._run(features, lengths, state)
+        """Gradients of sum(y dy) + sum(state dstate) in canonical layout, towards x and a given state too."""
+        given = self._tensors({"x": x, **(state or {})})
+        sources = {name: tensor for name, tensor in self._places.items() if tensor is not None} | given
+        y, final = self._run(given, lengths)
         pairs = [(y, dy), *((final[name], d) for name, d in dstate.items())]
         total = sum((part * torch.tensor(d, dtype=part.dtype)).sum() for part, d in pairs)
-        kept: list[Any] = list(tensors.values())
-        grads = torch.autograd.grad(total, kept, allow_unused=True) if total.requires_grad else [None] * len(kept)
-        native = {
+        tensors: list[Any] = list(sources.values())
+        grads = torch.autograd.grad(total, tensors, allow_unused=True) if total.requires_grad else [None] * len(tensors)
+        found = {
             name: np.zeros(tuple(t.shape)) if g is None else g.to(torch.float64).numpy()
-            for (name, t), g in zip(tensors.items(), grads, strict=True)
+            for (name, t), g in zip(sources.items(), grads, strict=True)
         }
-        return to_canonical(self._layout, native) | {"x": native["x"]}
+        return to_canonical(self._layout, found) | {name: found[name] for name in given}
 
     def restore(self) -> None:
         """The original was never touched."""
 
-    def _run(self, x: Tensor, lengths: Array | None, state: State | None) -> tuple[Tensor, dict[str, Tensor]]:
-        steps, first = x.shape[1], self._batch_first
-        batch: Any = x if first else x.transpose(0, 1)
+    def _tensors(self, arrays: Params) -> dict[str, Tensor]:
+        return {name: torch.tensor(a, dtype=self._dtype, requires_grad=True) for name, a in arrays.items()}
+
+    def _run(self, given: dict[str, Tensor], lengths: Array | None) -> tuple[Tensor, dict[str, Tensor]]:
+        """ "x" and perhaps the first states -> y, and the states that the module returns, canonical."""
+        steps, first = given["x"].shape[1], self._batch_first
+        batch: Any = given["x"] if first else given["x"].transpose(0, 1)
         arguments: dict[str, Any] = {}
-        if state is not None:
-            parts = tuple(self._first(state, name) for name in self._arch.state)
+        if len(given) > 1:
+            parts = tuple(self._first(given, name) for name in self._arch.state)
             arguments["hx"] = parts if len(parts) > 1 else parts[0]
         if lengths is not None and self._packs:
             batch = pack_padded_sequence(batch, torch.tensor(lengths), batch_first=first, enforce_sorted=False)
@@ -138,8 +142,8 @@ class Examinee:
             final |= {prefix + name: part if whole else scans[k] for k, prefix in enumerate(self._scans)}
         return final
 
-    def _first(self, state: State, name: str) -> Tensor:
-        parts = [torch.tensor(state[prefix + name], dtype=self._dtype) for prefix in self._scans]
+    def _first(self, given: dict[str, Tensor], name: str) -> Tensor:
+        parts = [given[prefix + name] for prefix in self._scans]
         return parts[0] if self._flat else torch.stack(parts)
 
 

@@ -84,38 +84,42 @@ class Examinee:
 
     def run(self, x: Array, lengths: Array | None, state: State | None) -> tuple[Array, State, str]:
         """x (B, T, I) -> y (B, T, F), the states that the layer returns, and the dtype of both."""
-        y, final = self._run(tf.constant(x, self.precision), lengths, state)
+        y, final = self._run(self._tensors({"x": x, **(state or {})}), lengths)
         dtypes = {part.dtype.name for part in (y, *final.values())}
         numbers = {name: part.numpy().astype(np.float64) for name, part in final.items()}
         return y.numpy().astype(np.float64), numbers, " and ".join(sorted(dtypes))
 
     def vjp(self, x: Array, lengths: Array | None, state: State | None, dy: Array, dstate: State) -> Params:
-        """Gradients of sum(y dy) + sum(state dstate) in canonical layout, and towards x."""
-        features = tf.constant(x, self.precision)
+        """Gradients of sum(y dy) + sum(state dstate) in canonical layout, towards x and a given state too."""
+        given = self._tensors({"x": x, **(state or {})})
         with tf.GradientTape() as tape:
-            tape.watch(features)
-            y, final = self._run(features, lengths, state)
+            tape.watch(given)
+            y, final = self._run(given, lengths)
         pairs = [(y, dy), *((final[name], d) for name, d in dstate.items())]
         grads = tape.gradient(
             [part for part, _ in pairs],
-            self._native | {"x": features},
+            self._native | given,
             [tf.constant(d, part.dtype) for part, d in pairs],
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
-        native = {name: g.numpy().astype(np.float64) for name, g in grads.items()}
-        return layout.to_canonical(self._layout, native) | {"x": native["x"]}
+        found = {name: g.numpy().astype(np.float64) for name, g in grads.items()}
+        return layout.to_canonical(self._layout, found) | {name: found[name] for name in given}
 
     def restore(self) -> None:
         """Give the layer its own weights back."""
         for name, value in self._kept.items():
             self._native[name].assign(value)
 
-    def _run(self, x: tf.Tensor, lengths: Array | None, state: State | None) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        arguments: dict[str, Any] = {}
+    def _tensors(self, arrays: Params) -> dict[str, tf.Tensor]:
+        return {name: tf.constant(a, self.precision) for name, a in arrays.items()}
+
+    def _run(self, given: dict[str, tf.Tensor], lengths: Array | None) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """ "x" and perhaps the first states -> y, and the states that the layer returns, canonical."""
+        x, arguments = given["x"], dict[str, Any]()
         if lengths is not None:
             arguments["mask"] = tf.constant(np.arange(x.shape[1]) < lengths[:, None])
-        if state is not None:
-            arguments["initial_state"] = [tf.constant(state[name], self.precision) for name in self._states]
+        if len(given) > 1:
+            arguments["initial_state"] = [given[name] for name in self._states]
         answer = self._layer(x, **arguments)
         y, *rest = answer if isinstance(answer, list | tuple) else (answer,)
         if len(rest) > len(self._states):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from suite.exam.compare import LIMITS, Check, gradient_floor, rel_error, worst
 from suite.exam.diagnose import AGREES
-from suite.spec import network
+from suite.spec import network, params
 from suite.spec.contract import Array, Batch, Net, Params, Sizes, State
+from suite.spec.stack import run, run_vjp
 
 
 class Examinee(Protocol):
@@ -35,7 +36,7 @@ class Examinee(Protocol):
         ...
 
     def vjp(self, x: Array, lengths: Array | None, state: State | None, dy: Array, dstate: State) -> Params:
-        """dL/dy (B, T, F) and dL/d(final states) -> dL/dparameter, canonical, and dL/dx as "x"."""
+        """dL/dy (B, T, F), dL/d(final states) -> dL/dparameter, dL/dx as "x", dL/d(first states), all canonical."""
         ...
 
     def restore(self) -> None:
@@ -56,11 +57,15 @@ class Unexamined:
 
 @dataclass(frozen=True, slots=True)
 class Exam:
-    """A model and the numbers in it. The read-out of ``p`` lets the hidden outputs through."""
+    """A model and the numbers in it.
+
+    ``states``: whether the states that the model returns are compared; not again once they were found different.
+    """
 
     model: Examinee
     net: Net
     p: Params
+    states: bool = True
 
     @property
     def limits(self) -> dict[str, float]:
@@ -78,11 +83,11 @@ class Exam:
         """What the model says: "outputs" (B, T, F), zero at pads, and the states that it returns."""
         y, final, _ = self.model.run(*self.given(batch, state))
         fits = y.shape[:2] == batch.valid.shape
-        return {"outputs": np.where(batch.valid[..., None], y, 0) if fits else y} | final
+        return {"outputs": np.where(batch.valid[..., None], y, 0) if fits else y} | (final if self.states else {})
 
     def honest(self, batch: Batch, state: State | None = None) -> Params:
         """What the oracle says, under the same names."""
-        y, final, _ = network.forward(self.net, self.p, batch, state)
+        y, final, _ = self._run(batch, state)
         return {"outputs": y} | final
 
     def compare(
@@ -92,7 +97,7 @@ class Exam:
         limit, wrong = self.limits["outputs"], wrong or {}
         for name, value in got.items():
             if name not in want:
-                yield Check(what, math.inf, limit, name, f"{name} is no state of {self.net.arch.name}")
+                yield Check(what, math.inf, limit, name, f"{what}: {name!r} is not one of {', '.join(list(want)[1:])}")
             elif value.shape != want[name].shape:
                 reason = f"{what}: {name} has shape {value.shape}, expected {want[name].shape}"
                 yield Check(what, math.inf, limit, name, reason)
@@ -101,23 +106,21 @@ class Exam:
                 as_known = name in wrong and not error <= limit and rel_error(value, wrong[name]) <= AGREES
                 yield Check(what, error, limit, name, words if as_known else "")
 
-    def compare_gradients(self, what: str, batch: Batch, dy: Array, dstate: State) -> Iterator[Check]:
-        """dL/dparameter and dL/dx, where L is the loss of ``net`` and dy and dstate its gradient."""
-        want = oracle_gradients(self.net, self.p, batch)
-        got, floor = self.model.vjp(*self.given(batch), dy, dstate), gradient_floor(want)
+    def compare_gradients(
+        self, what: str, batch: Batch, dy: Array, dstate: State, state: State | None = None
+    ) -> Iterator[Check]:
+        """From dL/dy and dL/d(final states): dL/dparameter, dL/dx, and dL/d(first states) where they are given."""
+        _, _, tape = self._run(batch, state)
+        dfinal = network.zero_state(self.net, len(batch.x)) | dstate
+        dx, dfirst, want, _ = run_vjp(self.net, self.p, params.stack(self.net), tape, batch.valid, dy, dfinal)
+        want |= {"x": dx} | (dfirst if state else {})
+        got, floor = self.model.vjp(*self.given(batch, state), dy, dstate), gradient_floor(want)
         for name in want:
             yield worst(what, {name: got[name]}, {name: want[name]}, self.limits["gradients"], floor)
 
-
-def oracle_gradients(net: Net, p: Params, batch: Batch) -> Params:
-    """dL/dparameter of the recurrent layers, and dL/dx as "x": the gradient of a table with a row for every step."""
-    rows, steps, inputs = batch.x.shape
-    signature = replace(net.signature, inputs=rows * steps, tokens=True)
-    table = replace(net, signature=signature, sizes=replace(net.sizes, embed=inputs))
-    tokens = replace(batch, x=np.arange(rows * steps).reshape(rows, steps))
-    grads = network.gradients(table, p | {"emb/E": batch.x.reshape(-1, inputs)}, tokens).params
-    layers = {name: g for name, g in grads.items() if name.startswith("layer")}
-    return layers | {"x": grads["emb/E"].reshape(batch.x.shape)}
+    def _run(self, batch: Batch, state: State | None) -> tuple[Array, State, Any]:
+        state = network.zero_state(self.net, len(batch.x)) if state is None else state
+        return run(self.net, self.p, params.stack(self.net), batch.x, batch.valid, state)
 
 
 def known(what: str, error: float, limit: float, words: str) -> Check:

@@ -14,12 +14,11 @@ import numpy as np
 
 from suite.exam.cases import Case, make_batch
 from suite.exam.compare import Check, rel_error
-from suite.exam.diagnose import diagnose
+from suite.exam.diagnose import AGREES, diagnose
 from suite.exam.examinee import During, Exam, Examinee, Unexamined, known
 from suite.spec import params
 from suite.spec.arch import Arch
-from suite.spec.contract import Batch, Optim, Signature
-from suite.spec.loss import loss_rows
+from suite.spec.contract import Batch, Optim, Signature, State
 from suite.spec.random import Stream
 
 ROWS, STEPS = 4, 6
@@ -49,16 +48,24 @@ def examine(model: Examinee, arch: Arch) -> Findings:
         yield Unexamined("everything else", "the outputs have another shape")
         return
     with During("the same call twice, other rows, another future"):
-        yield from _properties(exam, full)
-    if not outputs.ok:
+        properties = list(_properties(exam, full))
+    yield from properties
+    if not all(check.ok for check in (outputs, *properties)):
         yield Unexamined("gradients, states and lengths", "the outputs are different already")
         return
     with During("gradients"):
         yield from _gradients("gradient", exam, full)
+    with During("the final state"):
+        final = list(_final_state(exam, full))
+    yield from final
+    if all(isinstance(found, Unexamined) or found.ok for found in final):
+        with During("gradients through the final state"):
+            yield from _state_gradients(exam, full)
+    else:
+        yield Unexamined("states of other batches, gradients through them", "the final state is different already")
+        exam = replace(exam, states=False)
     with During("one row, one step"):
         yield from _small(exam, full)
-    with During("the final state and gradients through it"):
-        yield from _final_state(exam, full)
     for what, check, batch in (("lengths", _lengths, ragged), ("first state", _first_state, full)):
         if what in model.takes:
             with During(what):
@@ -70,18 +77,22 @@ def examine(model: Examinee, arch: Arch) -> Findings:
 def _outputs(exam: Exam, full: Batch) -> tuple[Check, Check]:
     """The outputs, with a diagnosis where they are off, and the dtype of outputs and states."""
     y, _, dtype = exam.model.run(*exam.given(full))
-    limit, precision = exam.limits["outputs"], exam.model.precision
+    precision = exam.model.precision
     error = rel_error(y, exam.honest(full)["outputs"])
-    reason = "" if error <= limit else diagnose(exam.net, exam.p, full, y)
+    reason = "" if error <= AGREES else diagnose(exam.net, exam.p, full, y)
     words = f"outputs and states are {dtype}, the parameters {precision}"
-    return Check("outputs", error, limit, reason=reason), known("dtype", float(dtype != precision), 0.0, words)
+    return Check("outputs", error, exam.limits["outputs"], reason=reason), known(
+        "dtype", float(dtype != precision), 0.0, words
+    )
 
 
 def _properties(exam: Exam, full: Batch) -> Iterator[Check]:
     """A call leaves nothing behind, rows are independent, and the future does not move the past."""
     limit, y = exam.limits["outputs"], exam.seen(full)["outputs"]
-    error = rel_error(exam.seen(full)["outputs"], y)
-    yield known("the same call twice", error, limit, "the same call twice gives different outputs")
+    again = rel_error(exam.seen(full)["outputs"], y)
+    yield known("the same call twice", again, limit, "the same call twice gives different outputs")
+    if not again <= limit:
+        return
     other = make_batch(exam.net.signature, ROWS, STEPS, Stream("verify/other"), full=True).x
     rows = exam.seen(replace(full, x=np.concatenate([full.x[:1], other[1:]])))["outputs"]
     yield known("rows", rel_error(rows[0], y[0]), limit, "a row's outputs change with the other rows")
@@ -92,10 +103,10 @@ def _properties(exam: Exam, full: Batch) -> Iterator[Check]:
         yield known("causality", error, limit, "outputs change with the steps that come after them")
 
 
-def _gradients(what: str, exam: Exam, batch: Batch) -> Iterator[Check]:
-    """Towards every parameter and x, of a loss that reads the outputs at valid steps."""
-    _, dy = loss_rows(exam.net.signature, exam.honest(batch)["outputs"], batch)
-    yield from exam.compare_gradients(what, batch, dy, {})
+def _gradients(what: str, exam: Exam, batch: Batch, state: State | None = None) -> Iterator[Check]:
+    """Of a loss that reads the outputs at valid steps."""
+    dy = Stream("verify/dy").normal((ROWS, STEPS, exam.net.signature.outputs))
+    yield from exam.compare_gradients(what, batch, np.where(batch.valid[..., None], dy, 0), {}, state)
 
 
 def _small(exam: Exam, full: Batch) -> Iterator[Check]:
@@ -106,21 +117,20 @@ def _small(exam: Exam, full: Batch) -> Iterator[Check]:
 
 
 def _final_state(exam: Exam, full: Batch) -> Findings:
-    """What the model returns as its state, and the gradient that flows back through it, of a loss that reads h."""
+    """What the model returns as its state."""
     got, want = exam.seen(full), exam.honest(full)
     lost = [name for name in want if name not in got]
     if lost:
         yield Unexamined(f"final state {', '.join(lost)}", f"needs to be {exam.model.ways['final state']}")
     yield from exam.compare("final state", {name: s for name, s in got.items() if name != "outputs"}, want)
-    tops = [d.prefix + exam.net.arch.state[0] for d in params.stack(exam.net)[-1]]
-    if any(name not in got or got[name].shape != want[name].shape for name in tops):
-        return
-    dy = np.zeros_like(want["outputs"])
-    last = replace(exam, net=replace(exam.net, signature=replace(exam.net.signature, kind="final", loss="mse")))
-    batch = replace(full, y=Stream("verify/final").normal((ROWS, dy.shape[-1])), scored=np.ones(ROWS, bool))
-    _, dfinal = loss_rows(last.net.signature, last.honest(batch)["outputs"], batch)
-    dstate = dict(zip(tops, np.split(dfinal, len(tops), axis=1), strict=True))
-    yield from last.compare_gradients("gradient through the final state", batch, dy, dstate)
+
+
+def _state_gradients(exam: Exam, full: Batch) -> Iterator[Check]:
+    """Of a loss that reads the final states alone, all that are returned."""
+    noise, y = Stream("verify/dstate"), np.zeros((ROWS, STEPS, exam.net.signature.outputs))
+    dstate = {name: noise.normal(s.shape) for name, s in exam.seen(full).items() if name != "outputs"}
+    if dstate:
+        yield from exam.compare_gradients("gradient through the final state", full, y, dstate)
 
 
 def _lengths(exam: Exam, ragged: Batch) -> Findings:
@@ -134,7 +144,7 @@ def _lengths(exam: Exam, ragged: Batch) -> Findings:
     pads = exam.seen(replace(ragged, x=np.where(ragged.valid[..., None], ragged.x, other)))
     changed = max(rel_error(pads[name], got[name]) for name in got)
     yield known("pads", changed, exam.limits["outputs"], "what stands in the pads changes outputs or state")
-    if set(got) == {"outputs"} and not exam.net.sizes.bidirectional:
+    if exam.states and set(got) == {"outputs"} and not exam.net.sizes.bidirectional:
         yield Unexamined("where lengths end the state", "a one-way layer shows it in its final state alone")
     y, _, _ = exam.model.run(*exam.given(ragged))
     if np.any(y[~ragged.valid]):
@@ -145,10 +155,13 @@ def _first_state(exam: Exam, full: Batch) -> Findings:
     """A given first state, and calls that continue one another, which equal one long call."""
     noise = Stream("verify/state")
     first = {name: noise.normal(shape) for name, shape in params.state_shapes(exam.net, ROWS).items()}
-    want = exam.honest(full, first)
-    words = "the given first state is ignored"
-    yield from exam.compare("first state", exam.seen(full, first), want, exam.honest(full), words)
-    if exam.net.sizes.bidirectional:  # a direction that runs backwards cannot be continued
+    want, zero = exam.honest(full, first), exam.honest(full)
+    checks = list(exam.compare("first state", exam.seen(full, first), want, zero, "the given first state is ignored"))
+    yield from checks
+    if not all(check.ok for check in checks):
+        return
+    yield from _gradients("gradient with a first state", exam, full, first)
+    if not exam.states or exam.net.sizes.bidirectional:  # a direction that runs backwards cannot be continued
         return
     state, pieces = first, []
     for start, stop in zip((0, *PIECES), PIECES, strict=False):
