@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from backends.jax import transformer
 from backends.jax.cells import Weights
 from backends.jax.layout import Layout
 from backends.jax.scan import Named
 from suite.spec.contract import BOS, EOS, PAD, Net, Signature
 from suite.spec.params import stack, state_shapes
+from suite.spec.towers import check_state
 
 
 class Data(NamedTuple):
@@ -55,6 +57,9 @@ def forward(
     net: Net, stacks: Stacks, p: Weights, batch: Data, state: Named, taps: Named | None = None
 ) -> tuple[jax.Array, Named]:
     """Outputs (B, [T,] O) and the final state."""
+    if net.arch.family == "transformer":
+        check_state(net, state)
+        return transformer.forward(net, stacks, p, batch), {}
     if net.signature.kind == "translate":
         assert batch.y_in is not None and batch.y_valid is not None, "a translate batch has y_in and y_lengths"
         enc, first = _encode(stacks, p, batch, state, taps)
@@ -80,6 +85,8 @@ def loss_rows(signature: Signature, outputs: jax.Array, batch: Data) -> jax.Arra
 
 def decode(net: Net, stacks: Stacks, p: Weights, batch: Data) -> jax.Array:
     """Greedy decoding in one loop: (B, longest_target) int32. The first of equal logits wins; after eos comes pad."""
+    if net.arch.family == "transformer":
+        return transformer.decode(net, stacks, p, batch)
     rows, d = len(batch.x), p["head/d"]
     _, first = _encode(stacks, p, batch, zero_state(net, rows, d.dtype))
     one = jnp.ones((rows, 1), bool)

@@ -8,11 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from backends.pytorch import transformer
 from backends.pytorch.cells import Weights, affine
 from backends.pytorch.layout import Layout
 from backends.pytorch.scan import Named, Valid
 from suite.spec.contract import BOS, EOS, PAD, Net, Signature
 from suite.spec.params import stack, state_shapes
+from suite.spec.towers import check_state
 
 
 class Data(NamedTuple):
@@ -54,6 +56,9 @@ def forward(
     net: Net, stacks: Stacks, p: Weights, batch: Data, state: Named, taps: Named | None = None
 ) -> tuple[Tensor, Named]:
     """Outputs (B, [T,] O) and the final state."""
+    if net.arch.family == "transformer":
+        check_state(net, state)
+        return transformer.forward(net, stacks, p, batch), {}
     if net.signature.kind == "translate":
         assert batch.y_in is not None and batch.y_valid is not None, "a translate batch has y_in and y_lengths"
         enc, first = _encode(stacks, p, batch, state, taps)
@@ -78,6 +83,8 @@ def loss_rows(signature: Signature, outputs: Tensor, batch: Data) -> Tensor:
 
 def decode(net: Net, stacks: Stacks, p: Weights, batch: Data) -> Tensor:
     """Greedy decoding: (B, longest_target) int64. The first of equal logits wins; after eos comes pad."""
+    if net.arch.family == "transformer":
+        return transformer.decode(net, stacks, p, batch)
     rows, d = len(batch.x), p["head/d"]
     _, state = _encode(stacks, p, batch, zero_state(net, rows, d.dtype, d.device))
     one = Valid(torch.ones(rows, 1, dtype=torch.bool, device=d.device))

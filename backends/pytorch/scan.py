@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -98,6 +99,11 @@ def make(net: Net, prefix: str, dtype: torch.dtype, device: str) -> Scan:
 
 def make_compiled(net: Net, prefix: str, dtype: torch.dtype, device: str) -> Scan:
     """The same loop through torch.compile, one graph for each shape; Unsupported where nothing compiles for it."""
+    return Scan(net, prefix, dtype, device, compiler(device)(scan))
+
+
+def compiler(device: str) -> Callable[..., Any]:
+    """torch.compile, with one graph for each shape; Unsupported where nothing compiles for the device."""
     # imported here: it takes a second or more, which the eager loop need not wait
     from torch._dynamo import config
     from torch._inductor.cpp_builder import get_cpp_compiler
@@ -110,6 +116,6 @@ def make_compiled(net: Net, prefix: str, dtype: torch.dtype, device: str) -> Sca
             get_cpp_compiler()
     except InvalidCxxCompiler:
         raise Unsupported("torch.compile finds no C++ compiler: install g++ or set CXX; or use impl = scan") from None
-    # every layer, direction, shape and mode of every model shares this one function's cache; 8 graphs is the default
+    # every layer, direction, shape and mode of every model shares one function's cache; 8 graphs is the default
     config.recompile_limit, config.accumulated_recompile_limit = 256, 1024
-    return Scan(net, prefix, dtype, device, torch.compile(scan, fullgraph=True, dynamic=False))
+    return partial(torch.compile, fullgraph=True, dynamic=False)

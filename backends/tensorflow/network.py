@@ -6,11 +6,13 @@ from typing import NamedTuple, Protocol
 
 import tensorflow as tf
 
+from backends.tensorflow import transformer
 from backends.tensorflow.cells import Weights
 from backends.tensorflow.layout import Layout
 from backends.tensorflow.scan import Named
 from suite.spec.contract import BOS, EOS, PAD, Net, Signature
 from suite.spec.params import stack, state_shapes
+from suite.spec.towers import check_state
 
 
 class Data(NamedTuple):
@@ -53,6 +55,9 @@ def forward(
     net: Net, stacks: Stacks, p: Weights, batch: Data, state: Named, taps: Named | None = None
 ) -> tuple[tf.Tensor, Named]:
     """Outputs (B, [T,] O) and the final state."""
+    if net.arch.family == "transformer":
+        check_state(net, state)
+        return transformer.forward(net, stacks, p, batch), {}
     if net.signature.kind == "translate":
         assert batch.y_in is not None and batch.y_valid is not None, "a translate batch has y_in and y_lengths"
         enc, first = _encode(stacks, p, batch, state, taps)
@@ -78,6 +83,8 @@ def loss_rows(signature: Signature, outputs: tf.Tensor, batch: Data) -> tf.Tenso
 
 def decode(net: Net, stacks: Stacks, p: Weights, batch: Data) -> tf.Tensor:
     """Greedy decoding in one loop: (B, longest_target) int64. The first of equal logits wins; after eos comes pad."""
+    if net.arch.family == "transformer":
+        return transformer.decode(net, stacks, p, batch)
     rows, steps, d = batch.x.shape[0], net.signature.longest_target, p["head/d"]
     _, first = _encode(stacks, p, batch, zero_state(net, rows, d.dtype))
     one = tf.ones((rows, 1), tf.bool)
