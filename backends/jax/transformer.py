@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -61,8 +61,8 @@ def make(net: Net, prefix: str) -> Blocks:
     return Blocks(net, prefix)
 
 
-def forward(net: Net, stacks: Mapping[str, Blocks], p: Weights, batch: Data) -> jax.Array:
-    """Outputs (B, [T,] O)."""
+def forward(net: Net, stacks: Mapping[str, Any], p: Weights, batch: Data) -> jax.Array:
+    """Outputs (B, [T,] O); ``stacks``: `Blocks` by prefix."""
     if net.signature.kind == "translate":
         assert batch.y_in is not None and batch.y_valid is not None, "a translate batch has y_in and y_lengths"
         memory = stacks["enc/"].run(p, batch.x, batch.valid)
@@ -74,7 +74,7 @@ def forward(net: Net, stacks: Mapping[str, Blocks], p: Weights, batch: Data) -> 
     return y @ p["head/V"] + p["head/d"]
 
 
-def decode(net: Net, stacks: Mapping[str, Blocks], p: Weights, batch: Data) -> jax.Array:
+def decode(net: Net, stacks: Mapping[str, Any], p: Weights, batch: Data) -> jax.Array:
     """Greedy decoding, the prefix computed anew for every token: (B, longest_target) int32.
 
     The first of equal logits wins; after eos comes pad.

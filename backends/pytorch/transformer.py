@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -70,8 +70,8 @@ def make_compiled(net: Net, prefix: str, dtype: torch.dtype, device: str) -> Blo
     return Blocks(net, prefix, compiler(device)(block))
 
 
-def forward(net: Net, stacks: Mapping[str, Blocks], p: Weights, batch: Data) -> Tensor:
-    """Outputs (B, [T,] O)."""
+def forward(net: Net, stacks: Mapping[str, Any], p: Weights, batch: Data) -> Tensor:
+    """Outputs (B, [T,] O); ``stacks``: `Blocks` by prefix."""
     valid = batch.valid.mask
     if net.signature.kind == "translate":
         assert batch.y_in is not None and batch.y_valid is not None, "a translate batch has y_in and y_lengths"
@@ -84,7 +84,7 @@ def forward(net: Net, stacks: Mapping[str, Blocks], p: Weights, batch: Data) -> 
     return affine(y, p["head/V"], p["head/d"])
 
 
-def decode(net: Net, stacks: Mapping[str, Blocks], p: Weights, batch: Data) -> Tensor:
+def decode(net: Net, stacks: Mapping[str, Any], p: Weights, batch: Data) -> Tensor:
     """Greedy decoding, the prefix computed anew for every token: (B, longest_target) int64.
 
     The first of equal logits wins; after eos comes pad.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -66,8 +66,8 @@ def make_compiled(net: Net, prefix: str, dtype: tf.DType, device: str) -> Blocks
     return Blocks(net, prefix, compiled=True)
 
 
-def forward(net: Net, stacks: Mapping[str, Blocks], p: Weights, batch: Data) -> tf.Tensor:
-    """Outputs (B, [T,] O)."""
+def forward(net: Net, stacks: Mapping[str, Any], p: Weights, batch: Data) -> tf.Tensor:
+    """Outputs (B, [T,] O); ``stacks``: `Blocks` by prefix."""
     if net.signature.kind == "translate":
         assert batch.y_in is not None and batch.y_valid is not None, "a translate batch has y_in and y_lengths"
         memory = stacks["enc/"].run(p, batch.x, batch.valid)
@@ -79,7 +79,7 @@ def forward(net: Net, stacks: Mapping[str, Blocks], p: Weights, batch: Data) -> 
     return _affine(y, p["head/V"], p["head/d"])
 
 
-def decode(net: Net, stacks: Mapping[str, Blocks], p: Weights, batch: Data) -> tf.Tensor:
+def decode(net: Net, stacks: Mapping[str, Any], p: Weights, batch: Data) -> tf.Tensor:
     """Greedy decoding, the prefix computed anew for every token: (B, longest_target) int64.
 
     The first of equal logits wins; after eos comes pad.
