@@ -5,9 +5,9 @@
     DENIAL     not   or   not at all   or   not exactly
 
 33 words, numbered from 1 on; 0 is pad. A clause is good that has a good adjective and no denial, or a bad one and a
-denial. All choices are fair and [..] is there half the time. So no single word tells anything, and whoever sees how
-often each word occurs but not their order has little more, `Sentiment.bag_of_words`. No pair of (NOUN, ADJECTIVE),
-(NOUN, ADJECTIVE) is in two splits, in any order: 80 % of all such pairs are train's, 10 % each val's and test's.
+denial. A third of all clauses have a denial, half of them an adverb; other choices are fair. Whoever sees how often
+each word occurs, but not in which order, is at most right as often as `Sentiment.bag_of_words` says. No two pairs of
+(NOUN, ADJECTIVE) meet in two splits, in any order: of all that can meet, 80 % do in train, 10 % each in val and test.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from tasks import common
 
 NOUNS = "film story plot acting music ending".split()
 VERBS = "is was".split()
-DENIALS = (["not"], ["not", "at", "all"], ["not", "exactly"])
-ADVERBS = "really very so".split()
+DENIALS = [["not"], ["not", "at", "all"], ["not", "exactly"], *6 * [[]]]  # a third of clauses have one
+ADVERBS = [["really"], ["very"], ["so"], *3 * [[]]]  # and half have one of these
 GOOD = "good great funny moving clever charming fine".split()
 BAD = "bad dull boring weak clumsy poor flat".split()
 ADJECTIVES = [*GOOD, *BAD]
-WORDS = [*NOUNS, *VERBS, *ADVERBS, *ADJECTIVES, *"the not at all exactly but although ,".split()]
+WORDS = [*NOUNS, *VERBS, *ADJECTIVES, *"really very so the not at all exactly but although ,".split()]
 NUMBER = {word: 1 + i for i, word in enumerate(WORDS)}
 CORES = [(noun, adjective) for noun in NOUNS for adjective in ADJECTIVES]
 LONGEST = 18
@@ -43,9 +43,9 @@ class Sentiment:
     >>> batch = task.batch("train", seed=0, step=0, size=3)
     >>> for x, y in zip(batch.x, batch.y, strict=True):
     ...     print(y, task.text(x))
-    0 although the story was not at all charming , the music is not fine
-    1 although the ending was weak , the story was very moving
-    0 although the film is not weak , the acting is not exactly clever
+    1 although the story was charming , the music is really fine
+    0 although the ending was not very weak , the story was not at all really moving
+    1 although the film is really weak , the acting is clever
     """
 
     name = "sentiment"
@@ -98,37 +98,39 @@ class Sentiment:
         return " ".join(WORDS[t - 1] for t in tokens if t != PAD)
 
     def bag_of_words(self) -> float:
-        """How often the likelier verdict is right, given how often each word occurs; over all of "test"'s clauses.
+        """How often the likelier verdict is right, given how often each word occurs; over the clauses of "test".
 
-        Words other than nouns, adjectives and "not" are drawn apart from these and so from the verdict.
+        Verbs and adverbs are drawn apart from the rest and tell nothing.
         """
-        verdicts: dict[object, Counter[bool]] = defaultdict(Counter)
+        verdicts: dict[tuple[str, ...], Counter[bool]] = defaultdict(Counter)
+        denials = list(itertools.product(range(len(DENIALS)), repeat=2))
         for pair in self._pairs["test"].tolist():
-            for (a, b), (no_a, no_b) in itertools.product((pair, pair[::-1]), itertools.product((0, 1), repeat=2)):
-                words = sorted((*CORES[a], *CORES[b]))
-                verdicts[*words, no_a + no_b][_good(b, no_b)] += 1
+            for (a, b), (no_a, no_b) in itertools.product((pair, pair[::-1]), denials):
+                bag = sorted((*CORES[a], *DENIALS[no_a], *CORES[b], *DENIALS[no_b]))
+                verdicts[tuple(bag)][_good(b, no_b)] += 1
         return sum(max(v.values()) for v in verdicts.values()) / sum(v.total() for v in verdicts.values())
 
     def _draw(self, split: str, name: str, rows: int) -> Batch:
         stream, pairs = Stream(name), self._pairs[split]
-        cores = pairs[stream.integers(len(pairs), rows)]
-        cores = np.where(stream.integers(2, (rows, 1)), cores[:, ::-1], cores)
-        verb, no, denial = (stream.integers(n, (rows, 2)) for n in (len(VERBS), 2, len(DENIALS)))
-        adverb = stream.integers(2 * len(ADVERBS), (rows, 2))  # the upper half: none
+        core = pairs[stream.integers(len(pairs), rows)]
+        core = np.where(stream.integers(2, (rows, 1)), core[:, ::-1], core)
+        verb, denial, adverb = (stream.integers(len(choices), (rows, 2)) for choices in (VERBS, DENIALS, ADVERBS))
         although = stream.integers(2, rows)
         sentences = []
         for r in range(rows):
-            first, last = (
-                ["the", CORES[cores[r, k]][0], VERBS[verb[r, k]], *DENIALS[denial[r, k]] * no[r, k],
-                 *ADVERBS[adverb[r, k] :][:1], CORES[cores[r, k]][1]] for k in (0, 1)
-            )  # fmt: skip
+            first, last = (_clause(core[r, k], verb[r, k], denial[r, k], adverb[r, k]) for k in (0, 1))
             words = ["although", *first, ",", *last] if although[r] else [*first, ",", "but", *last]
             sentences.append([NUMBER[word] for word in words])
         x, lengths = common.padded(sentences, LONGEST)
-        y = np.array([_good(*row) for row in zip(cores[:, 1], no[:, 1], strict=True)], np.int32)
+        y = np.array([_good(core[r, 1], denial[r, 1]) for r in range(rows)], np.int32)
         return Batch(x, lengths, y, np.ones(rows, bool))
 
 
-def _good(core: int, no: int) -> bool:
+def _clause(core: int, verb: int, denial: int, adverb: int) -> list[str]:
+    noun, adjective = CORES[core]
+    return ["the", noun, VERBS[verb], *DENIALS[denial], *ADVERBS[adverb], adjective]
+
+
+def _good(core: int, denial: int) -> bool:
     """The verdict of a clause."""
-    return (CORES[core][1] in GOOD) != bool(no)
+    return (CORES[core][1] in GOOD) != bool(DENIALS[denial])

@@ -7,7 +7,7 @@
                                + .20 p(next | cluster of last)        popularity within the cluster
                                + .05 p(next)
 
-for 2 + G items in all, G ~ Geometric(.3) from 0 on, at most 20. Train has 5,000 sessions, 21,700 items. recall20 is the
+for 2 + G items in all, G ~ Geometric(.3) from 0 on, at most 20. Train has 5,000 sessions. recall20 is the
 share of items that stand among the 20 best of the network's list, mrr20 the mean of 1 / rank there, 0 below the 20th.
 Equal scores share the mean of their ranks. No list is better on average than that of the true probabilities.
 """
@@ -133,11 +133,9 @@ class Sessions:
         for t in range(1, LONGEST):
             u = stream.uniform(rows)
             near = stream.categorical(within[self.cluster[last]])
-            any_ = stream.categorical(np.repeat(popularity, rows, 0))
-            drawn = np.select(
-                [u < SUCCESSOR, u < SUCCESSOR + PARTNER, u < SUCCESSOR + PARTNER + CLUSTER],
-                [self.successor[last], self.partner[last, before], near], any_,
-            )  # fmt: skip
+            anywhere = stream.categorical(np.repeat(popularity, rows, 0))
+            below = [u < limit for limit in np.cumsum([SUCCESSOR, PARTNER, CLUSTER])]
+            drawn = np.select(below, [self.successor[last], self.partner[last, before], near], anywhere)
             last, before = drawn, last
             items[:, t] = drawn
         scored = np.arange(LONGEST - 1) < size[:, None]

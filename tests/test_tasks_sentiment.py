@@ -61,15 +61,19 @@ def test_no_two_clauses_meet_in_two_splits() -> None:
     assert min(map(len, met)) >= 300
 
 
-def test_no_word_alone_tells_the_verdict() -> None:
+def test_verdicts_are_even_and_only_adjectives_tell_of_them() -> None:
     task = Sentiment(val_size=2, test_size=2)
+    rows = sentences(task, training(task, 100))
     by_word: dict[str, list[int]] = defaultdict(list)
-    for sentence, y in sentences(task, training(task, 100)):
+    for sentence, y in rows:
         for word in set(sentence.split()):
             by_word[word].append(y)
-    z = {word: (np.mean(ys) - 0.5) / (0.5 / len(ys) ** 0.5) for word, ys in by_word.items()}
-    assert len(z) == 33
-    assert max(map(abs, z.values())) <= 4
+    assert set(by_word) == set(WORDS)
+    for word, verdicts in by_word.items():
+        z = (np.mean(verdicts) - 0.5) / (0.5 / len(verdicts) ** 0.5)
+        assert (abs(z) <= 4) or z * ((word in GOOD) - (word in BAD)) > 0, word
+    denied = ["not" in clause.split() for sentence, _ in rows for clause in clauses(sentence)]
+    assert abs(np.mean(denied) - 1 / 3) <= 3 * (2 / 9 / len(denied)) ** 0.5
 
 
 def test_floors_and_ceiling_by_simulation() -> None:
@@ -98,8 +102,8 @@ def test_floors_and_ceiling_by_simulation() -> None:
 def test_the_floor_of_the_bag_is_that_of_its_polarities() -> None:
     task = Sentiment(val_size=2, test_size=2)
     alike = np.mean([(a % 14 < 7) == (b % 14 < 7) for a, b in task._pairs["test"]])
-    # two clauses alike: right unless just one is denied, then even; two unlike: always even
-    assert task.bag_of_words() == pytest.approx(alike * 0.75 + (1 - alike) * 0.5, abs=1e-12)
+    one_denied = 2 * (1 / 3) * (2 / 3)  # then it is even; two unlike clauses always are
+    assert task.bag_of_words() == pytest.approx(alike * (1 - one_denied / 2) + (1 - alike) / 2, abs=1e-12)
 
 
 def test_a_split_of_one_sentence_is_refused() -> None:
