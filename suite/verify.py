@@ -12,7 +12,8 @@ and from a given state; and rows, time and pads are held against themselves. Wha
 ``Verdict.unexamined``. Arguments are found by their names:
 
     PyTorch   a module with the parameter names of torch.nn.RNN/GRU/LSTM (weight_ih_l0, ...), called as model(x).
-              It may return (y, h) or (y, (h, c)), and take hx and lengths (a torch.nn.RNN/GRU/LSTM: a PackedSequence)
+              It may return (y, h) or (y, (h, c)), take hx in the form that it returns, and lengths (B,); torch's
+              own take a PackedSequence. A parameter that torch has no name for has its canonical one: P_l0
     Keras     a built layer with kernel, recurrent_kernel and bias, return_sequences=True, called as layer(x).
               It may return its states after y (return_state=True), and take initial_state and mask
     JAX       Function(f, inputs, hidden): f(params, x), canonical names "layer0/W", ...; x (B, T, I) -> y (B, T, H).
@@ -30,6 +31,7 @@ from suite import registry
 from suite.exam.compare import LIMITS, Check
 from suite.exam.examinee import Examinee
 from suite.exam.outside import examine
+from suite.spec.contract import Unsupported
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +78,13 @@ class Verdict:
 
 
 def verify(model: Any, arch: str) -> Verdict:
-    """Examine a user's model as an ``arch``. Raises TypeError for a model that no backend can read."""
+    """Examine a user's model as an ``arch``.
+
+    TypeError for a model that no backend can read, Unsupported for an ``arch`` that is no layer of its own.
+    """
     spec = registry.arch(arch)
     if spec.family != "recurrent":
-        raise TypeError(f"verify: {arch} is a {spec.family}; it must be a recurrent architecture")
+        raise Unsupported(f"verify: {arch} is a {spec.family}; it must be a recurrent layer's architecture")
     examinee: Examinee = registry.member(_backend_of(model), "examinee").Examinee(model, spec)
     if examinee.precision not in LIMITS:
         raise TypeError(

@@ -6,10 +6,22 @@ import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
-from suite.verify import verify
+from suite import registry
+from suite.exam.compare import Check
+from suite.exam.outside import examine
+from suite.spec import params, stack
+from suite.spec.arch import Arch
+from suite.spec.archs import ARCHS
+from suite.spec.contract import Array, Net, Params, Signature, Sizes, State, Unsupported
+from suite.spec.network import zero_state
+from suite.verify import Function, verify
 
 WHOLE = "checks passed."  # and nothing was left out
 RIGHT = "checks passed\nnot examined: "
@@ -27,6 +39,7 @@ EXPECTED = {
         "deep gru, time first": WHOLE,
         "lstm": WHOLE,
         "rnn": WHOLE,
+        "peephole": f"{RIGHT}lengths (needs a parameter `lengths` of forward).",
         "gru for lstm": "GRU has weight_ih_l0 of shape (12, 3); lstm with 3 inputs and H = 4 needs (16, 3)",
         "none": f"{RIGHT}final state layer0/h (needs to be returned as (y, h) or (y, (h, c)))\n"
         "not examined: lengths (needs a parameter `lengths` of forward)\n"
@@ -93,6 +106,62 @@ def test_verdicts(backend: str) -> None:
         ok, text = results[name]
         assert words in text, f"{name}: {text}"
         assert ok == words.startswith("checks passed"), f"{name}: {text}"
+
+
+LAYERS = [a for a in registry.archs() if registry.arch(a).family == "recurrent" and not registry.arch(a).attention]
+
+
+class Oracle:
+    """The specification as a model under examination."""
+
+    missing, takes, ways, precision = (), {"lengths": False, "first state": False}, {}, "float64"
+
+    def __init__(self, arch: Arch, sizes: Sizes) -> None:
+        self.inputs, self.sizes = 3, sizes
+        self.net = Net(arch, Signature("label", "xent", 3, 1, tokens=False), sizes)
+
+    def load(self, p: Params) -> None:
+        self.p = p
+
+    def run(self, x: Array, lengths: Array | None, state: State | None) -> tuple[Array, State, str]:
+        y, final, _ = stack.run(*self._given(x, lengths, state))
+        return y, final, "float64"
+
+    def vjp(self, x: Array, lengths: Array | None, state: State | None, dy: Array, dstate: State) -> Params:
+        net, p, layers, _, valid, first = self._given(x, lengths, state)
+        _, _, tape = stack.run(net, p, layers, x, valid, first)
+        dfinal = zero_state(net, len(x)) | dstate
+        dx, dfirst, dp, _ = stack.run_vjp(net, p, layers, tape, valid, dy, dfinal)
+        return dp | dfirst | {"x": dx}
+
+    def _given(self, x: Array, lengths: Array | None, state: State | None) -> Any:
+        lengths = np.full(len(x), x.shape[1]) if lengths is None else lengths
+        state = zero_state(self.net, len(x)) if state is None else state
+        return self.net, self.p, params.stack(self.net), x, np.arange(x.shape[1]) < lengths[:, None], state
+
+
+@pytest.mark.parametrize("sizes", [Sizes(hidden=4), Sizes(hidden=3, layers=2, bidirectional=True)], ids=["one", "deep"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_every_recurrent_architecture_can_be_examined(name: str, sizes: Sizes) -> None:
+    found = list(examine(Oracle(registry.arch(name), sizes), registry.arch(name)))
+    assert found
+    assert [str(f) for f in found if not (isinstance(f, Check) and f.ok)] == []
+
+
+@pytest.mark.parametrize(
+    ("family", "words"),
+    [
+        ({"family": "transformer"}, "gru is a transformer"),
+        ({"attention": "additive"}, "gru/label: its attention leads"),
+    ],
+)
+def test_an_architecture_that_is_no_layer_is_refused(
+    family: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ARCHS, "gru", replace(ARCHS["gru"], **family))
+    monkeypatch.setattr(registry, "member", lambda *_: SimpleNamespace(Examinee=lambda _, arch: Oracle(arch, Sizes())))
+    with pytest.raises(Unsupported, match=words):
+        verify(Function(abs, 3, 4), "gru")
 
 
 def test_a_model_that_no_backend_reads_is_refused() -> None:

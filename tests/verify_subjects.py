@@ -79,10 +79,28 @@ def pytorch() -> Iterator[tuple[str, Any, str]]:
             y, h = super().forward(x, hx[0], lengths)
             return y, h[None]
 
+    class Peephole(nn.LSTM):
+        """One more parameter, by its canonical name, and states that follow y one by one."""
+
+        def __init__(self) -> None:
+            super().__init__(3, 4, batch_first=True, dtype=torch.float64)
+            self.P_l0 = nn.Parameter(torch.zeros(3, 4, dtype=torch.float64))
+
+        def forward(self, x: Any, hx: Any = None) -> Any:
+            h, c = (x.new_zeros(len(x), 4),) * 2 if hx is None else hx
+            out, (p_i, p_f, p_o) = [], self.P_l0
+            for x_t in x.unbind(1):
+                i, f, g, o = (x_t @ self.weight_ih_l0.T + self.bias_ih_l0 + h @ self.weight_hh_l0.T).chunk(4, 1)
+                c = torch.sigmoid(f + p_f * c) * c + torch.sigmoid(i + p_i * c) * torch.tanh(g)
+                h = torch.sigmoid(o + p_o * c) * torch.tanh(c)
+                out.append(h)
+            return torch.stack(out, 1), h, c
+
     yield "gru", nn.GRU(3, 4, batch_first=True), "gru"
     yield "deep gru, time first", nn.GRU(3, 4, 2, bidirectional=True, dtype=torch.float64), "gru"
     yield "lstm", nn.LSTM(3, 4, batch_first=True, dtype=torch.float64), "lstm"
     yield "rnn", nn.RNN(3, 4, batch_first=True), "rnn"
+    yield "peephole", Peephole(), "lstm_peephole"
     yield "gru for lstm", nn.GRU(3, 4), "lstm"
     for mistake in ("none", "swapped", "before", "carry", "gradient", "no bias_hh"):
         yield mistake, MyGRU(mistake), "gru"
@@ -143,27 +161,24 @@ def jax() -> Iterator[tuple[str, Any, str]]:
     jax.config.update("jax_enable_x64", True)
 
     def lstm(p: Any, x: Any, lengths: Any = None, state: Any = None, forget: float = 0.0, mistake: str = "") -> Any:
-        def step(carry: Any, at: Any) -> Any:
-            (h, c), (x_t, valid) = carry, at
-            i, f, g, o = jnp.split(x_t @ p["layer0/W"] + h @ p["layer0/U"] + p["layer0/b"], 4, axis=-1)
-            new_c = jax.nn.sigmoid(f + forget) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-            new = jax.nn.sigmoid(o) * jnp.tanh(new_c), new_c
-            valid = valid | (mistake == "lengths ignored")
-            h, c = jax.tree.map(lambda n, s: jnp.where(valid[:, None], n, s), new, (h, c))
-            return (h, c), jnp.where(valid[:, None], h, 0)
-
         rows, steps, _ = x.shape
-        lengths = jnp.full(rows, steps) if lengths is None else lengths
-        valid = jnp.arange(steps)[:, None] < lengths
-        zero = dict.fromkeys(("layer0/h", "layer0/c"), jnp.zeros((rows, 4), x.dtype))
-        first = zero if state is None or mistake == "first state ignored" else state
+        lengths = jnp.full(rows, steps) if lengths is None or mistake == "lengths ignored" else lengths
+        h = c = jnp.zeros((rows, 4), x.dtype)
+        if state is not None and mistake != "first state ignored":
+            h, c = state["layer0/h"], state["layer0/c"]
         x = x - x.mean(0) if mistake == "rows mixed" else x
         x = jnp.concatenate([x[:, 1:], x[:, -1:]], 1) if mistake == "peeks" else x
-        (h, c), y = jax.lax.scan(step, (first["layer0/h"], first["layer0/c"]), (x.swapaxes(0, 1), valid))
-        y = y.astype(jnp.float32) if mistake == "dtype" else y
+        out = []
+        for t in range(steps):  # and not lax.scan, which compiles at every call
+            i, f, g, o = jnp.split(x[:, t] @ p["layer0/W"] + h @ p["layer0/U"] + p["layer0/b"], 4, axis=-1)
+            new_c = jax.nn.sigmoid(f + forget) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+            valid = (t < lengths)[:, None]
+            h = jnp.where(valid, jax.nn.sigmoid(o) * jnp.tanh(new_c), h)
+            c = jnp.where(valid, new_c, c)
+            out.append(jnp.where(valid, h, 0))
+        y = jnp.stack(out, 1).astype(jnp.float32 if mistake == "dtype" else x.dtype)
         h, c = (c, h) if mistake == "h and c exchanged" else (h, c)
-        h = jax.lax.stop_gradient(h) if mistake == "state detached" else h
-        return y.swapaxes(0, 1), {"layer0/h": h, "layer0/c": c}
+        return y, {"layer0/h": jax.lax.stop_gradient(h) if mistake == "state detached" else h, "layer0/c": c}
 
     def whole(mistake: str) -> Function:
         return Function(lambda p, x, lengths=None, state=None: lstm(p, x, lengths, state, 0.0, mistake), 3, 4)
