@@ -64,12 +64,14 @@ def test_initial_values_have_the_promised_shape_and_range(arch: str) -> None:
     assert all(value.dtype == np.float64 for value in p.values())
     for name, value in p.items():
         last = name.rsplit("/", 1)[-1]
-        if last in ("W", "U"):
+        if last in ("W", "U", "P"):
             assert 0 < np.abs(value).max() <= 0.5, name  # 1/sqrt(4)
         elif last == "V":
             assert 0 < np.abs(value).max() <= math.sqrt(6 / 9), name
         elif last == "b":
             assert value.tolist() == [bias for bias in n.arch.bias for _ in range(4)], name
+        elif last in ("g", "k", "q"):
+            assert (value == 1).all(), name
         elif last != "E":
             assert not value.any(), name
 

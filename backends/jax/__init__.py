@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 NAME = "jax"
 REQUIRES = "jax"
 EXTRA = "jax"
-TABLE = {(arch, "scan"): "backends.jax.scan:make" for arch in ("rnn", "gru", "gru_before", "lstm")}
+_CELLS = (
+    *("rnn", "gru", "gru_before", "lstm", "rnn_relu", "gru_article", "mgu"),
+    *("lstm_peephole", "gru_ln", "lstm_ln", "gru4rec"),
+)
+TABLE = {(arch, "scan"): "backends.jax.scan:make" for arch in _CELLS}
 GAPS = {
     ("*", "stock"): "JAX ships no layer of this architecture; use impl=scan",
     ("lstm", "stock"): "jax.experimental.rnn.lstm is a cuDNN kernel for float32, and a CPU has none; use impl=scan",

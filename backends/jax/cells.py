@@ -1,6 +1,6 @@
 """One step of each architecture in JAX: (p, a, state) -> state', the equations of ``suite.spec.archs``.
 
-a = x W + b (B, GH) is the input's share, computed for all steps at once; p holds the rest; state holds (B, H) each.
+a (B, GH) is the input's share, from `inputs` for all steps at once; p holds the rest; state holds (B, H) each.
 """
 
 from __future__ import annotations
@@ -10,11 +10,19 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from suite.spec.archs.layer_norm import EPS
+
 State = tuple[jax.Array, ...]
 Weights = dict[str, jax.Array]
 Step = Callable[[Weights, jax.Array, State], State]
 
 sigmoid = jax.nn.sigmoid
+
+
+def layer_norm(v: jax.Array) -> jax.Array:
+    """LN(v) over the last axis of v."""
+    d = v - v.mean(-1, keepdims=True)
+    return d / jnp.sqrt((d * d).mean(-1, keepdims=True) + EPS)
 
 
 def rnn(p: Weights, a: jax.Array, state: State) -> State:
@@ -23,41 +31,116 @@ def rnn(p: Weights, a: jax.Array, state: State) -> State:
     return (jnp.tanh(a + h @ p["U"]),)
 
 
+def rnn_relu(p: Weights, a: jax.Array, state: State) -> State:
+    """h' = max(0, a + h U)."""
+    (h,) = state
+    return (jax.nn.relu(a + h @ p["U"]),)
+
+
 def gru(p: Weights, a: jax.Array, state: State) -> State:
     """r, z = sigmoid(a + h U + c), n = tanh(a_n + r (h U_n + c_n)), h' = n + z (h - n)."""
     (h,) = state
+    return _reset_after(a, h @ p["U"] + p["c"], h)
+
+
+def gru_ln(p: Weights, a: jax.Array, state: State) -> State:
+    """r, z = sigmoid(a + u), n = tanh(a_n + r u_n), h' = n + z (h - n) with u = LN(h U) k."""
+    (h,) = state
+    return _reset_after(a, layer_norm(h @ p["U"]) * p["k"], h)
+
+
+def _reset_after(a: jax.Array, u: jax.Array, h: jax.Array) -> State:
     a_r, a_z, a_n = jnp.split(a, 3, axis=1)
-    u_r, u_z, u_n = jnp.split(h @ p["U"] + p["c"], 3, axis=1)
+    u_r, u_z, u_n = jnp.split(u, 3, axis=1)
     r, z = sigmoid(a_r + u_r), sigmoid(a_z + u_z)
     n = jnp.tanh(a_n + r * u_n)
     return (n + z * (h - n),)
 
 
 def gru_before(p: Weights, a: jax.Array, state: State) -> State:
-    """r, z = sigmoid(a + h U), n = tanh(a_n + (r h) U_n), h' = n + z (h - n); U comes in two, U_rz and U_n."""
+    """r, z = sigmoid(a + h U), n = tanh(a_n + (r h) U_n), h' = n + z (h - n)."""
     (h,) = state
     a_r, a_z, a_n = jnp.split(a, 3, axis=1)
-    u_r, u_z = jnp.split(h @ p["U_rz"], 2, axis=1)
+    u_r, u_z = jnp.split(h @ p["U_gates"], 2, axis=1)
     r, z = sigmoid(a_r + u_r), sigmoid(a_z + u_z)
     n = jnp.tanh(a_n + (r * h) @ p["U_n"])
     return (n + z * (h - n),)
 
 
+def gru_article(p: Weights, a: jax.Array, state: State) -> State:
+    """r, z = sigmoid(a + h U), h' = (1 - z) r tanh(a_n + h U_n)."""
+    (h,) = state
+    a_r, a_z, a_n = jnp.split(a + h @ p["U"], 3, axis=1)
+    return ((1 - sigmoid(a_z)) * sigmoid(a_r) * jnp.tanh(a_n),)
+
+
+def mgu(p: Weights, a: jax.Array, state: State) -> State:
+    """f = sigmoid(a + h U), n = tanh(a_n + (f h) U_n), h' = h + f (n - h)."""
+    (h,) = state
+    a_f, a_n = jnp.split(a, 2, axis=1)
+    f = sigmoid(a_f + h @ p["U_gates"])
+    n = jnp.tanh(a_n + (f * h) @ p["U_n"])
+    return (h + f * (n - h),)
+
+
 def lstm(p: Weights, a: jax.Array, state: State) -> State:
     """i, f, o = sigmoid(a + h U), g = tanh(a_g + h U_g), c' = f c + i g, h' = o tanh(c')."""
     h, c = state
-    a_i, a_f, a_g, a_o = jnp.split(a + h @ p["U"], 4, axis=1)
-    i, f, g, o = sigmoid(a_i), sigmoid(a_f), jnp.tanh(a_g), sigmoid(a_o)
-    c = f * c + i * g
+    c, o = _remember(a + h @ p["U"], c)
     return o * jnp.tanh(c), c
 
 
+def lstm_ln(p: Weights, a: jax.Array, state: State) -> State:
+    """As lstm, with LN(h U) k for h U and h' = o tanh(LN(c') q + s)."""
+    h, c = state
+    c, o = _remember(a + layer_norm(h @ p["U"]) * p["k"], c)
+    return o * jnp.tanh(layer_norm(c) * p["q"] + p["s"]), c
+
+
+def _remember(a: jax.Array, c: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """c' and o of an LSTM, from all its gates' sums."""
+    a_i, a_f, a_g, a_o = jnp.split(a, 4, axis=1)
+    i, f, g, o = sigmoid(a_i), sigmoid(a_f), jnp.tanh(a_g), sigmoid(a_o)
+    return f * c + i * g, o
+
+
+def lstm_peephole(p: Weights, a: jax.Array, state: State) -> State:
+    """As lstm, but i, f = sigmoid(a + h U + P c) and o = sigmoid(a_o + h U_o + P_o c'): o looks at the new cell."""
+    h, c = state
+    a_i, a_f, a_g, a_o = jnp.split(a + h @ p["U"], 4, axis=1)
+    i, f, g = sigmoid(a_i + p["P_i"] * c), sigmoid(a_f + p["P_f"] * c), jnp.tanh(a_g)
+    c = f * c + i * g
+    return sigmoid(a_o + p["P_o"] * c) * jnp.tanh(c), c
+
+
+def inputs(step: Step, p: Weights, x: jax.Array) -> jax.Array:
+    """The input's share a, for x (..., I) of any number of steps: x W + b, or LN(x W) g + b where there is a gain g."""
+    if "g" in p:
+        return layer_norm(x @ p["W"]) * p["g"] + p["b"]
+    return x @ p["W"] + p["b"]
+
+
 def before_loop(step: Step, p: Weights) -> Weights:
-    """The weights as a step reads them: gru_before's U cut once: a cut at every step costs a gradient each."""
-    if step is not gru_before:
+    """The weights as a step reads them, cut once: a cut at every step costs a gradient each."""
+    if step is lstm_peephole:
+        p_i, p_f, p_o = p["P"]
+        return {**p, "P_i": p_i, "P_f": p_f, "P_o": p_o}
+    if step not in (gru_before, mgu):
         return p
-    u_rz, u_n = jnp.split(p["U"], [2 * p["U"].shape[0]], axis=1)
-    return {**p, "U_rz": u_rz, "U_n": u_n}
+    width = p["U"].shape[0]
+    u_gates, u_n = jnp.split(p["U"], [p["U"].shape[1] - width], axis=1)
+    return {**p, "U_gates": u_gates, "U_n": u_n}
 
 
-CELLS: dict[str, Step] = {"rnn": rnn, "gru": gru, "gru_before": gru_before, "lstm": lstm}
+CELLS: dict[str, Step] = {
+    "rnn": rnn,
+    "rnn_relu": rnn_relu,
+    "gru": gru,
+    "gru_before": gru_before,
+    "gru_article": gru_article,
+    "gru_ln": gru_ln,
+    "mgu": mgu,
+    "lstm": lstm,
+    "lstm_peephole": lstm_peephole,
+    "lstm_ln": lstm_ln,
+}

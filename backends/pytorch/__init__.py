@@ -16,14 +16,21 @@ if TYPE_CHECKING:
 NAME = "pytorch"
 REQUIRES = "torch"
 EXTRA = "torch"
-_CELLS = ("rnn", "gru", "gru_before", "lstm")
+_CELLS = (
+    *("rnn", "gru", "gru_before", "lstm", "rnn_relu", "gru_article", "mgu"),
+    *("lstm_peephole", "gru_ln", "lstm_ln", "gru4rec"),
+)
 TABLE = {
-    **{(arch, "stock"): f"backends.pytorch.stock:{arch}" for arch in ("rnn", "gru", "lstm")},
+    **{(arch, "stock"): f"backends.pytorch.stock:{arch}" for arch in ("rnn", "rnn_relu", "gru", "lstm")},
     **{(arch, "scan"): "backends.pytorch.scan:make" for arch in _CELLS},
     **{(arch, "scan-compiled"): "backends.pytorch.scan:make_compiled" for arch in _CELLS},
 }
 GAPS = {
-    ("gru_before", "stock"): "torch.nn.GRU resets after the recurrent product only; use impl = scan or arch = gru",
+    ("*", "stock"): "PyTorch ships no layer of this architecture; use impl = scan",
+    **dict.fromkeys(
+        (("gru_before", "stock"), ("gru4rec", "stock")),
+        "torch.nn.GRU resets after the recurrent product only; use impl = scan or arch = gru",
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""PyTorch's own recurrent layers, carrying the specification: nn.RNN, nn.GRU, nn.LSTM.
+"""PyTorch's own recurrent layers, carrying the specification: nn.RNN (tanh or ReLU), nn.GRU, nn.LSTM.
 
 Layers and directions are the module's own (num_layers, bidirectional); padded batches are packed, which stops each row
 at its length in both directions and writes zeros at pads. The one bias of RNN and LSTM is bias_ih; bias_hh stays zero.
@@ -22,6 +22,11 @@ def rnn(net: Net, prefix: str, dtype: torch.dtype, device: str) -> Stock:
     return Stock(nn.RNN, net, prefix, dtype, device)
 
 
+def rnn_relu(net: Net, prefix: str, dtype: torch.dtype, device: str) -> Stock:
+    """nn.RNN, rectified linear."""
+    return Stock(nn.RNN, net, prefix, dtype, device, nonlinearity="relu")
+
+
 def gru(net: Net, prefix: str, dtype: torch.dtype, device: str) -> Stock:
     """nn.GRU, which resets after the product and trains both biases, as the specification does."""
     return Stock(nn.GRU, net, prefix, dtype, device)
@@ -35,7 +40,9 @@ def lstm(net: Net, prefix: str, dtype: torch.dtype, device: str) -> Stock:
 class Stock:
     """A stack of layers as one module. ``params`` are the module's own tensors by canonical name, trained in place."""
 
-    def __init__(self, layer: type[nn.RNNBase], net: Net, prefix: str, dtype: torch.dtype, device: str) -> None:
+    def __init__(
+        self, layer: type[nn.RNNBase], net: Net, prefix: str, dtype: torch.dtype, device: str, **options: str
+    ) -> None:
         layers, sizes = stack(net, prefix), net.sizes
         self._layer = layer.__name__
         self._module = layer(
@@ -46,6 +53,7 @@ class Stock:
             bidirectional=sizes.bidirectional,
             dtype=dtype,
             device=device,
+            **options,
         )
         self._names = [[d.prefix + s for d, _ in suffixes(layers)] for s in net.arch.state]
         self._packed: set[bool] = set()  # the paths taken so far

@@ -15,13 +15,20 @@ if TYPE_CHECKING:
 NAME = "tensorflow"
 REQUIRES = "tensorflow"
 EXTRA = "tf"
-_CELLS = ("rnn", "gru", "gru_before", "lstm")
+_CELLS = (
+    *("rnn", "gru", "gru_before", "lstm", "rnn_relu", "gru_article", "mgu"),
+    *("lstm_peephole", "gru_ln", "lstm_ln", "gru4rec"),
+)
 TABLE = {
-    **{(arch, "stock"): f"backends.tensorflow.stock:{arch}" for arch in _CELLS},
+    **{
+        (arch, "stock"): f"backends.tensorflow.stock:{arch}"
+        for arch in ("rnn", "rnn_relu", "gru", "gru_before", "lstm")
+    },
+    ("gru4rec", "stock"): "backends.tensorflow.stock:gru_before",
     **{(arch, "scan"): "backends.tensorflow.scan:make" for arch in _CELLS},
     **{(arch, "scan-compiled"): "backends.tensorflow.scan:make_compiled" for arch in _CELLS},
 }
-GAPS: dict[tuple[str, str], str] = {}
+GAPS = {("*", "stock"): "Keras ships no layer of this architecture; use impl = scan"}
 
 
 def setup(precision: Precision, device: str, threads: int) -> None:

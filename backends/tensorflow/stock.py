@@ -1,4 +1,4 @@
-"""Keras' own recurrent layers, carrying the specification: SimpleRNN, GRU (reset_after or not), LSTM.
+"""Keras' own recurrent layers, carrying the specification: SimpleRNN (tanh or ReLU), GRU (reset_after or not), LSTM.
 
 One layer object for each layer of the stack, in keras.layers.Bidirectional where both ways are read. The mask carries
 the state through pads and ``zero_output_for_mask`` writes zeros there. On a CPU Keras runs its generic while loop; on a
@@ -30,6 +30,11 @@ COMMON = {  # the weights are loaded: nothing is drawn at random
 def rnn(net: Net, prefix: str, dtype: tf.DType, device: str) -> Stock:
     """keras.layers.SimpleRNN, tanh."""
     return Stock(net, prefix, dtype, keras.layers.SimpleRNN)
+
+
+def rnn_relu(net: Net, prefix: str, dtype: tf.DType, device: str) -> Stock:
+    """keras.layers.SimpleRNN, rectified linear."""
+    return Stock(net, prefix, dtype, keras.layers.SimpleRNN, activation="relu")
 
 
 def gru(net: Net, prefix: str, dtype: tf.DType, device: str) -> Stock:
