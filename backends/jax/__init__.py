@@ -22,7 +22,11 @@ _CELLS = (
     *("rnn", "gru", "gru_before", "lstm", "rnn_relu", "gru_article", "mgu"),
     *("lstm_peephole", "gru_ln", "lstm_ln", "gru4rec"),
 )
-TABLE = {(arch, "scan"): "backends.jax.scan:make" for arch in _CELLS}
+_NETWORKS = ("gru_residual", "rnn_attention", "gru_attention", "lstm_attention", "gru_luong")
+TABLE = {
+    **{(arch, "scan"): "backends.jax.scan:make" for arch in (*_CELLS, *_NETWORKS)},
+    ("transformer", "scan"): "backends.jax.transformer:make",
+}
 GAPS = {
     ("*", "stock"): "JAX ships no layer of this architecture; use impl=scan",
     ("lstm", "stock"): "jax.experimental.rnn.lstm is a cuDNN kernel for float32, and a CPU has none; use impl=scan",

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from backends.jax import transformer
+from backends.jax import attention, transformer
 from backends.jax.cells import Weights
 from backends.jax.layout import Layout
 from backends.jax.scan import Named
 from suite.spec.contract import BOS, EOS, PAD, Net, Signature
-from suite.spec.params import stack, state_shapes
+from suite.spec.params import bridge, state_shapes
 from suite.spec.towers import check_state
 
 
@@ -62,14 +62,15 @@ def forward(
         return transformer.forward(net, stacks, p, batch), {}
     if net.signature.kind == "translate":
         assert batch.y_in is not None and batch.y_valid is not None, "a translate batch has y_in and y_lengths"
-        enc, first = _encode(stacks, p, batch, state, taps)
-        features, dec = stacks["dec/"].run(p, p["tgt_emb/E"][batch.y_in], batch.y_valid, first, taps)
+        memory, enc, first = _encode(net, stacks, p, batch, state, taps)
+        x = p["tgt_emb/E"][batch.y_in]
+        features, dec = attention.decoder(net, stacks["dec/"].run, p, x, batch.y_valid, memory, first, taps)
         final = enc | dec
     else:
         x = p["emb/E"][batch.x] if net.signature.tokens else batch.x
         features, final = stacks[""].run(p, x, batch.valid, state, taps)
         if net.signature.kind == "final":
-            features = jnp.concatenate([final[d.prefix + "h"] for d in stack(net)[-1]], axis=-1)
+            features = _at_ends(net, features, batch.valid)
     return features @ p["head/V"] + p["head/d"], final
 
 
@@ -88,14 +89,14 @@ def decode(net: Net, stacks: Stacks, p: Weights, batch: Data) -> jax.Array:
     if net.arch.family == "transformer":
         return transformer.decode(net, stacks, p, batch)
     rows, d = len(batch.x), p["head/d"]
-    _, first = _encode(stacks, p, batch, zero_state(net, rows, d.dtype))
+    memory, _, first = _encode(net, stacks, p, batch, zero_state(net, rows, d.dtype))
     one = jnp.ones((rows, 1), bool)
 
     def step(
         carry: tuple[jax.Array, jax.Array, Named], _: None
     ) -> tuple[tuple[jax.Array, jax.Array, Named], jax.Array]:
         token, done, state = carry
-        y, state = stacks["dec/"].run(p, p["tgt_emb/E"][token[:, None]], one, state)
+        y, state = attention.decoder(net, stacks["dec/"].run, p, p["tgt_emb/E"][token[:, None]], one, memory, state)
         best = jnp.argmax(y[:, 0] @ p["head/V"] + d, axis=-1).astype(jnp.int32)
         token = jnp.where(done, PAD, best)
         return (token, done | (token == EOS), state), token
@@ -105,7 +106,16 @@ def decode(net: Net, stacks: Stacks, p: Weights, batch: Data) -> jax.Array:
     return out.T
 
 
-def _encode(stacks: Stacks, p: Weights, batch: Data, state: Named, taps: Named | None = None) -> tuple[Named, Named]:
-    """The encoder's final state, under its own names and under the decoder's, which starts from it."""
-    _, final = stacks["enc/"].run(p, p["src_emb/E"][batch.x], batch.valid, state, taps)
-    return final, {name.replace("enc/", "dec/", 1): s for name, s in final.items()}
+def _encode(
+    net: Net, stacks: Stacks, p: Weights, batch: Data, state: Named, taps: Named | None = None
+) -> tuple[attention.Memory, Named, Named]:
+    """What the decoder attends to, the encoder's final state, and the state that the decoder starts from."""
+    y, final = stacks["enc/"].run(p, p["src_emb/E"][batch.x], batch.valid, state, taps)
+    return attention.remember(net, p, y, batch.valid), final, {to: final[s] for to, s in bridge(net).items()}
+
+
+def _at_ends(net: Net, y: jax.Array, valid: jax.Array) -> jax.Array:
+    """y (B, T, F) at the step where each direction ends: forward at the last valid one, backward at the first."""
+    last = jnp.take_along_axis(y, (valid.sum(1) - 1)[:, None, None], axis=1)[:, 0]
+    hidden = net.sizes.hidden
+    return jnp.concatenate([last[:, :hidden], y[:, 0, hidden:]], axis=-1)

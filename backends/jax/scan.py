@@ -2,30 +2,30 @@
 
     s_t = where(valid_t, step(a_t, s_{t-1}) + tap_t, s_{t-1})      y_t = where(valid_t, s_t[0], 0)
 
-a = x W + b is computed for all steps at once. The taps are zeros to differentiate by: dL/dtap_t = dL/ds_t. Time comes
-first inside a stack, because ``lax.scan`` walks along the first axis.
+The input's share a is computed for all steps at once. The taps are zeros to differentiate by: dL/dtap_t = dL/ds_t.
+Time comes first inside a stack, because ``lax.scan`` walks along the first axis.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from backends.jax.cells import CELLS, State, Step, Weights, before_loop
+from backends.jax.cells import CELLS, State, Step, Weights, before_loop, inputs
 from backends.jax.layout import identity
 from suite.spec.contract import Net
-from suite.spec.params import of, shapes, stack
+from suite.spec.params import link, of, shapes, stack
 
 Named = dict[str, jax.Array]  # "layer0/h" -> state (B, H), or taps (T, B, H)
 
 
 def scan(
-    step: Step, p: Weights, x: jax.Array, valid: jax.Array, state: State, reverse: bool, taps: State | None
+    step: Step, p: Weights, a: Any, valid: jax.Array, state: State, reverse: bool, taps: State | None
 ) -> tuple[jax.Array, State]:
-    """x (T, B, I), valid (T, B, 1), state (B, H) each, taps (T, B, H) each -> y (T, B, H), final state."""
-    a = x @ p["W"] + p["b"]
-    p = before_loop(step, p)
+    """a (T, B, GH) or several, valid (T, B, 1), state (B, H) each, taps (T, B, H) each -> y (T, B, H), final state."""
 
     def masked(old: State, now: tuple[jax.Array, jax.Array, State | None]) -> tuple[State, jax.Array]:
         a_t, m, eps = now
@@ -44,7 +44,8 @@ class Scan:
 
     def __init__(self, net: Net, prefix: str) -> None:
         self._step, self._carried, self._layers = CELLS[net.arch.equations], net.arch.state, stack(net, prefix)
-        self.layout = identity(name for name in shapes(net) if name.startswith(f"{prefix}layer"))
+        self._residual = net.arch.residual
+        self.layout = identity(name for name in shapes(net) if name.startswith((f"{prefix}layer", f"{prefix}skip")))
 
     def run(
         self, p: Weights, x: jax.Array, valid: jax.Array, state: Named, taps: Named | None = None
@@ -58,10 +59,16 @@ class Scan:
                 names = [d.prefix + s for s in self._carried]
                 first = tuple(state[name] for name in names)
                 eps = tuple(taps[name] for name in names) if taps else None
-                y, last = scan(self._step, of(p, d.prefix), x, valid, first, d.reverse, eps)
+                own = of(p, d.prefix)
+                a = inputs(self._step, own, x)
+                y, last = scan(self._step, before_loop(self._step, own), a, valid, first, d.reverse, eps)
                 final |= zip(names, last, strict=True)
                 ys.append(y)
-            x = jnp.concatenate(ys, axis=-1)
+            y = jnp.concatenate(ys, axis=-1)
+            if self._residual:
+                read, name = jnp.where(valid, x, 0), link(layer)
+                y += read @ p[name] if name in p else read
+            x = y
         return jnp.swapaxes(x, 0, 1), final
 
     def ran(self) -> set[str]:

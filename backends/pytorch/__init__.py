@@ -20,10 +20,13 @@ _CELLS = (
     *("rnn", "gru", "gru_before", "lstm", "rnn_relu", "gru_article", "mgu"),
     *("lstm_peephole", "gru_ln", "lstm_ln", "gru4rec"),
 )
+_NETWORKS = ("gru_residual", "rnn_attention", "gru_attention", "lstm_attention", "gru_luong")
 TABLE = {
     **{(arch, "stock"): f"backends.pytorch.stock:{arch}" for arch in ("rnn", "rnn_relu", "gru", "lstm")},
-    **{(arch, "scan"): "backends.pytorch.scan:make" for arch in _CELLS},
+    **{(arch, "scan"): "backends.pytorch.scan:make" for arch in (*_CELLS, *_NETWORKS)},
     **{(arch, "scan-compiled"): "backends.pytorch.scan:make_compiled" for arch in _CELLS},
+    ("transformer", "scan"): "backends.pytorch.transformer:make",
+    ("transformer", "scan-compiled"): "backends.pytorch.transformer:make_compiled",
 }
 GAPS = {
     ("*", "stock"): "PyTorch ships no layer of this architecture; use impl = scan",
@@ -31,6 +34,7 @@ GAPS = {
         (("gru_before", "stock"), ("gru4rec", "stock")),
         "torch.nn.GRU resets after the recurrent product only; use impl = scan or arch = gru",
     ),
+    ("transformer", "stock"): "torch.nn.TransformerEncoderLayer trains biases of q, k and v; use impl = scan",
 }
 
 

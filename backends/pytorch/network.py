@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backends.pytorch import transformer
+from backends.pytorch import attention, transformer
 from backends.pytorch.cells import Weights, affine
 from backends.pytorch.layout import Layout
 from backends.pytorch.scan import Named, Valid
 from suite.spec.contract import BOS, EOS, PAD, Net, Signature
-from suite.spec.params import stack, state_shapes
+from suite.spec.params import bridge, state_shapes
 from suite.spec.towers import check_state
 
 
@@ -61,14 +61,15 @@ def forward(
         return transformer.forward(net, stacks, p, batch), {}
     if net.signature.kind == "translate":
         assert batch.y_in is not None and batch.y_valid is not None, "a translate batch has y_in and y_lengths"
-        enc, first = _encode(stacks, p, batch, state, taps)
-        features, dec = stacks["dec/"].run(F.embedding(batch.y_in, p["tgt_emb/E"]), batch.y_valid, first, taps)
+        memory, enc, first = _encode(net, stacks, p, batch, state, taps)
+        x = F.embedding(batch.y_in, p["tgt_emb/E"])
+        features, dec = attention.decoder(net, stacks["dec/"].run, p, x, batch.y_valid, memory, first, taps)
         final = enc | dec
     else:
         x = F.embedding(batch.x, p["emb/E"]) if net.signature.tokens else batch.x
         features, final = stacks[""].run(x, batch.valid, state, taps)
         if net.signature.kind == "final":
-            features = torch.cat([final[d.prefix + "h"] for d in stack(net)[-1]], -1)
+            features = _at_ends(net, features, batch.valid.mask)
     return affine(features, p["head/V"], p["head/d"]), final
 
 
@@ -86,13 +87,14 @@ def decode(net: Net, stacks: Stacks, p: Weights, batch: Data) -> Tensor:
     if net.arch.family == "transformer":
         return transformer.decode(net, stacks, p, batch)
     rows, d = len(batch.x), p["head/d"]
-    _, state = _encode(stacks, p, batch, zero_state(net, rows, d.dtype, d.device))
+    memory, _, state = _encode(net, stacks, p, batch, zero_state(net, rows, d.dtype, d.device))
     one = Valid(torch.ones(rows, 1, dtype=torch.bool, device=d.device))
     token = torch.full((rows,), BOS, device=d.device)
     done = torch.zeros(rows, dtype=torch.bool, device=d.device)
     out = []
     for _ in range(net.signature.longest_target):
-        y, state = stacks["dec/"].run(F.embedding(token[:, None], p["tgt_emb/E"]), one, state)
+        x = F.embedding(token[:, None], p["tgt_emb/E"])
+        y, state = attention.decoder(net, stacks["dec/"].run, p, x, one, memory, state)
         best = affine(y[:, 0], p["head/V"], d).argmax(1)
         token = torch.where(done, PAD, best)
         out.append(token)
@@ -100,7 +102,16 @@ def decode(net: Net, stacks: Stacks, p: Weights, batch: Data) -> Tensor:
     return torch.stack(out, 1)
 
 
-def _encode(stacks: Stacks, p: Weights, batch: Data, state: Named, taps: Named | None = None) -> tuple[Named, Named]:
-    """The encoder's final state, under its own names and under the decoder's, which starts from it."""
-    _, final = stacks["enc/"].run(F.embedding(batch.x, p["src_emb/E"]), batch.valid, state, taps)
-    return final, {name.replace("enc/", "dec/", 1): s for name, s in final.items()}
+def _encode(
+    net: Net, stacks: Stacks, p: Weights, batch: Data, state: Named, taps: Named | None = None
+) -> tuple[attention.Memory, Named, Named]:
+    """What the decoder attends to, the encoder's final state, and the state that the decoder starts from."""
+    y, final = stacks["enc/"].run(F.embedding(batch.x, p["src_emb/E"]), batch.valid, state, taps)
+    return attention.remember(net, p, y, batch.valid.mask), final, {to: final[s] for to, s in bridge(net).items()}
+
+
+def _at_ends(net: Net, y: Tensor, valid: Tensor) -> Tensor:
+    """y (B, T, F) at the step where each direction ends: forward at the last valid one, backward at the first."""
+    hidden = net.sizes.hidden
+    last = y[torch.arange(len(y), device=y.device), valid.sum(1) - 1]
+    return torch.cat([last[:, :hidden], y[:, 0, hidden:]], 1)

@@ -2,8 +2,8 @@
 
     s_t = where(valid_t, step(a_t, s_{t-1}) + tap_t, s_{t-1})      y_t = where(valid_t, s_t[0], 0)
 
-a = x W + b is computed for all steps at once. The taps are zeros to differentiate by: dL/dtap_t = dL/ds_t. Where every
-row is full the eager loop leaves the masks out: the numbers are the same.
+The input's share a is computed for all steps at once. The taps are zeros to differentiate by: dL/dtap_t = dL/ds_t.
+Where every row is full the eager loop leaves the masks out: the numbers are the same.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from backends.pytorch.cells import CELLS, State, Step, Weights, affine, before_loop
+from backends.pytorch.cells import CELLS, State, Step, Weights, before_loop, inputs
 from backends.pytorch.layout import identity
 from suite.spec.contract import Net, Unsupported
-from suite.spec.params import of, shapes, stack
+from suite.spec.params import link, of, shapes, stack
 
 Named = dict[str, Tensor]  # "layer0/h" -> state (B, H), or taps (T, B, H)
 Loop = Callable[..., tuple[Tensor, State]]
@@ -41,11 +41,10 @@ class Valid(NamedTuple):
 
 
 def scan(
-    step: Step, p: Weights, x: Tensor, valid: Tensor | None, state: State, reverse: bool, taps: State | None
+    step: Step, p: Weights, a: Tensor, valid: Tensor | None, state: State, reverse: bool, taps: State | None
 ) -> tuple[Tensor, State]:
-    """x (B, T, I), valid (B, T) or None for all, state (B, H) each, taps (T, B, H) each -> y (B, T, H), final state."""
-    a = affine(x, p["W"], p["b"]).unbind(1)
-    p = before_loop(step, p)
+    """a (B, T, GH), valid (B, T) or None = all, state (B, H) each, taps (T, B, H) each -> y (B, T, H), final state."""
+    a = a.unbind(1)
     masks = None if valid is None else valid.t().unsqueeze(2).unbind(0)  # (B, 1) each
     y = list(a)
     for t in reversed(range(len(a))) if reverse else range(len(a)):
@@ -64,8 +63,8 @@ class Scan:
 
     def __init__(self, net: Net, prefix: str, dtype: torch.dtype, device: str, loop: Loop | None = None) -> None:
         self._step, self._carried, self._layers = CELLS[net.arch.equations], net.arch.state, stack(net, prefix)
-        self._loop, self._compiled = loop or scan, loop is not None
-        own = {name: shape for name, shape in shapes(net).items() if name.startswith(f"{prefix}layer")}
+        self._loop, self._compiled, self._residual = loop or scan, loop is not None, net.arch.residual
+        own = {n: shape for n, shape in shapes(net).items() if n.startswith((f"{prefix}layer", f"{prefix}skip"))}
         self.layout = identity(own)
         self.params = {n: torch.zeros(s, dtype=dtype, device=device, requires_grad=True) for n, s in own.items()}
         self._weights = {d.prefix: of(self.params, d.prefix) for layer in self._layers for d in layer}
@@ -81,10 +80,16 @@ class Scan:
                 names = [d.prefix + s for s in self._carried]
                 first = tuple(state[name] for name in names)
                 eps = tuple(taps[name] for name in names) if taps else None
-                y, last = self._loop(self._step, self._weights[d.prefix], x, mask, first, d.reverse, eps)
+                own = self._weights[d.prefix]
+                a = inputs(self._step, own, x)
+                y, last = self._loop(self._step, before_loop(self._step, own), a, mask, first, d.reverse, eps)
                 final |= zip(names, last, strict=True)
                 ys.append(y)
-            x = ys[0] if len(ys) == 1 else torch.cat(ys, -1)
+            y = ys[0] if len(ys) == 1 else torch.cat(ys, -1)
+            if self._residual:
+                read, name = x if mask is None else torch.where(mask.unsqueeze(2), x, 0.0), link(layer)
+                y = y + (read @ self.params[name] if name in self.params else read)
+            x = y
         return x, final
 
     def ran(self) -> set[str]:

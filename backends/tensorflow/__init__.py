@@ -19,14 +19,17 @@ _CELLS = (
     *("rnn", "gru", "gru_before", "lstm", "rnn_relu", "gru_article", "mgu"),
     *("lstm_peephole", "gru_ln", "lstm_ln", "gru4rec"),
 )
+_NETWORKS = ("gru_residual", "rnn_attention", "gru_attention", "lstm_attention", "gru_luong")
 TABLE = {
     **{
         (arch, "stock"): f"backends.tensorflow.stock:{arch}"
         for arch in ("rnn", "rnn_relu", "gru", "gru_before", "lstm")
     },
     ("gru4rec", "stock"): "backends.tensorflow.stock:gru_before",
-    **{(arch, "scan"): "backends.tensorflow.scan:make" for arch in _CELLS},
-    **{(arch, "scan-compiled"): "backends.tensorflow.scan:make_compiled" for arch in _CELLS},
+    **{(arch, "scan"): "backends.tensorflow.scan:make" for arch in (*_CELLS, *_NETWORKS)},
+    **{(arch, "scan-compiled"): "backends.tensorflow.scan:make_compiled" for arch in (*_CELLS, *_NETWORKS)},
+    ("transformer", "scan"): "backends.tensorflow.transformer:make",
+    ("transformer", "scan-compiled"): "backends.tensorflow.transformer:make_compiled",
 }
 GAPS = {("*", "stock"): "Keras ships no layer of this architecture; use impl = scan"}
 

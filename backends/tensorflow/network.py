@@ -6,12 +6,12 @@ from typing import NamedTuple, Protocol
 
 import tensorflow as tf
 
-from backends.tensorflow import transformer
+from backends.tensorflow import attention, transformer
 from backends.tensorflow.cells import Weights
 from backends.tensorflow.layout import Layout
 from backends.tensorflow.scan import Named
 from suite.spec.contract import BOS, EOS, PAD, Net, Signature
-from suite.spec.params import stack, state_shapes
+from suite.spec.params import bridge, state_shapes
 from suite.spec.towers import check_state
 
 
@@ -60,14 +60,15 @@ def forward(
         return transformer.forward(net, stacks, p, batch), {}
     if net.signature.kind == "translate":
         assert batch.y_in is not None and batch.y_valid is not None, "a translate batch has y_in and y_lengths"
-        enc, first = _encode(stacks, p, batch, state, taps)
-        features, dec = stacks["dec/"].run(tf.gather(p["tgt_emb/E"], batch.y_in), batch.y_valid, first, taps)
+        memory, enc, first = _encode(net, stacks, p, batch, state, taps)
+        x = tf.gather(p["tgt_emb/E"], batch.y_in)
+        features, dec = attention.decoder(net, stacks["dec/"].run, p, x, batch.y_valid, memory, first, taps)
         final = enc | dec
     else:
         x = tf.gather(p["emb/E"], batch.x) if net.signature.tokens else batch.x
         features, final = stacks[""].run(x, batch.valid, state, taps)
         if net.signature.kind == "final":
-            features = tf.concat([final[d.prefix + "h"] for d in stack(net)[-1]], axis=-1)
+            features = _at_ends(net, features, batch.valid)
     return tf.tensordot(features, p["head/V"], 1) + p["head/d"], final
 
 
@@ -86,11 +87,12 @@ def decode(net: Net, stacks: Stacks, p: Weights, batch: Data) -> tf.Tensor:
     if net.arch.family == "transformer":
         return transformer.decode(net, stacks, p, batch)
     rows, steps, d = batch.x.shape[0], net.signature.longest_target, p["head/d"]
-    _, first = _encode(stacks, p, batch, zero_state(net, rows, d.dtype))
+    memory, _, first = _encode(net, stacks, p, batch, zero_state(net, rows, d.dtype))
     one = tf.ones((rows, 1), tf.bool)
 
     def body(t: tf.Tensor, token: tf.Tensor, done: tf.Tensor, out: tf.TensorArray, state: Named) -> tuple[object, ...]:
-        y, state = stacks["dec/"].run(tf.gather(p["tgt_emb/E"], token[:, None]), one, state)
+        x = tf.gather(p["tgt_emb/E"], token[:, None])
+        y, state = attention.decoder(net, stacks["dec/"].run, p, x, one, memory, state)
         logits = y[:, 0] @ p["head/V"] + d
         best = tf.math.top_k(logits, 1).indices[:, 0]  # of equals, the lower index is promised to come first
         token = tf.where(done, tf.constant(PAD, tf.int64), tf.cast(best, tf.int64))
@@ -102,7 +104,16 @@ def decode(net: Net, stacks: Stacks, p: Weights, batch: Data) -> tf.Tensor:
     return tf.transpose(end[3].stack())
 
 
-def _encode(stacks: Stacks, p: Weights, batch: Data, state: Named, taps: Named | None = None) -> tuple[Named, Named]:
-    """The encoder's final state, under its own names and under the decoder's, which starts from it."""
-    _, final = stacks["enc/"].run(tf.gather(p["src_emb/E"], batch.x), batch.valid, state, taps)
-    return final, {name.replace("enc/", "dec/", 1): s for name, s in final.items()}
+def _encode(
+    net: Net, stacks: Stacks, p: Weights, batch: Data, state: Named, taps: Named | None = None
+) -> tuple[attention.Memory, Named, Named]:
+    """What the decoder attends to, the encoder's final state, and the state that the decoder starts from."""
+    y, final = stacks["enc/"].run(tf.gather(p["src_emb/E"], batch.x), batch.valid, state, taps)
+    return attention.remember(net, p, y, batch.valid), final, {to: final[s] for to, s in bridge(net).items()}
+
+
+def _at_ends(net: Net, y: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    """y (B, T, F) at the step where each direction ends: forward at the last valid one, backward at the first."""
+    hidden = net.sizes.hidden
+    last = tf.gather(y, tf.reduce_sum(tf.cast(valid, tf.int64), 1) - 1, batch_dims=1)
+    return tf.concat([last[:, :hidden], y[:, 0, hidden:]], 1)

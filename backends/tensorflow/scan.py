@@ -2,8 +2,8 @@
 
     s_t = where(valid_t, step(a_t, s_{t-1}) + tap_t, s_{t-1})      y_t = where(valid_t, s_t[0], 0)
 
-a = x W + b is computed for all steps at once. The taps are zeros to differentiate by: dL/dtap_t = dL/ds_t. Time comes
-first inside a stack.
+The input's share a is computed for all steps at once. The taps are zeros to differentiate by: dL/dtap_t = dL/ds_t.
+Time comes first inside a stack.
 
 The loop pops its inputs off tensor lists and pushes its outputs: the gradient of a pop is a push of one element.
 Reading a TensorArray by index would make its gradient an array of all T elements at every step: O(T^2) in all.
@@ -13,31 +13,29 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from backends.tensorflow.cells import CELLS, State, Step, Weights, before_loop
+from backends.tensorflow.cells import CELLS, State, Step, Weights, before_loop, inputs
 from backends.tensorflow.layout import identity
 from suite.spec.contract import Net
-from suite.spec.params import of, shapes, stack
+from suite.spec.params import link, of, shapes, stack
 
 Named = dict[str, tf.Tensor]  # "layer0/h" -> state (B, H), or taps (T, B, H)
 
 
 def scan(
-    step: Step, p: Weights, x: tf.Tensor, valid: tf.Tensor, state: State, reverse: bool, taps: State | None
+    step: Step, p: Weights, a: tf.Tensor, valid: tf.Tensor, state: State, reverse: bool, taps: State | None
 ) -> tuple[tf.Tensor, State]:
-    """x (T, B, I), valid (T, B, 1), state (B, H) each, taps (T, B, H) each -> y (T, B, H), final state."""
-    a = tf.tensordot(x, p["W"], 1) + p["b"]
-    p = before_loop(step, p)
-    steps, h = x.shape[0], state[0]
-    inputs = [valid, a, *(taps or ())]
+    """a (T, B, GH), valid (T, B, 1), state (B, H) each, taps (T, B, H) each -> y (T, B, H), final state."""
+    steps, h = a.shape[0], state[0]
+    read = [valid, a, *(taps or ())]
     if not reverse:  # they are popped from the end
-        inputs = [tf.reverse(v, [0]) for v in inputs]
-    lists = tuple(tf.raw_ops.TensorListFromTensor(tensor=v, element_shape=v.shape[1:]) for v in inputs)
+        read = [tf.reverse(v, [0]) for v in read]
+    lists = tuple(tf.raw_ops.TensorListFromTensor(tensor=v, element_shape=v.shape[1:]) for v in read)
     outputs = tf.raw_ops.EmptyTensorList(element_shape=h.shape, max_num_elements=steps, element_dtype=h.dtype)
 
     def body(t: tf.Tensor, lists: State, outputs: tf.Tensor, state: State) -> tuple[tf.Tensor, State, tf.Tensor, State]:
         popped = [
             tf.raw_ops.TensorListPopBack(input_handle=one, element_shape=v.shape[1:], element_dtype=v.dtype)
-            for one, v in zip(lists, inputs, strict=True)
+            for one, v in zip(lists, read, strict=True)
         ]
         m, a_t, *eps = (element for _, element in popped)
         new = step(p, a_t, state)
@@ -61,8 +59,8 @@ class Scan:
 
     def __init__(self, net: Net, prefix: str, dtype: tf.DType, compiled: bool = False) -> None:
         self._step, self._carried, self._layers = CELLS[net.arch.equations], net.arch.state, stack(net, prefix)
-        self.compiled = compiled
-        own = {name: shape for name, shape in shapes(net).items() if name.startswith(f"{prefix}layer")}
+        self.compiled, self._residual = compiled, net.arch.residual
+        own = {n: shape for n, shape in shapes(net).items() if n.startswith((f"{prefix}layer", f"{prefix}skip"))}
         self.layout = identity(own)
         self.params = {name: tf.Variable(tf.zeros(shape, dtype)) for name, shape in own.items()}
 
@@ -73,14 +71,19 @@ class Scan:
         for layer in self._layers:
             ys = []
             for d in layer:
-                p = {name: tf.convert_to_tensor(value) for name, value in of(self.params, d.prefix).items()}
+                own = {name: tf.convert_to_tensor(value) for name, value in of(self.params, d.prefix).items()}
                 names = [d.prefix + s for s in self._carried]
                 first = tuple(state[name] for name in names)
                 eps = tuple(taps[name] for name in names) if taps else None
-                y, last = scan(self._step, p, x, valid, first, d.reverse, eps)
+                a = inputs(self._step, own, x)
+                y, last = scan(self._step, before_loop(self._step, own), a, valid, first, d.reverse, eps)
                 final |= zip(names, last, strict=True)
                 ys.append(y)
-            x = tf.concat(ys, axis=-1)
+            y = tf.concat(ys, axis=-1)
+            if self._residual:
+                read, name = tf.where(valid, x, tf.zeros((), x.dtype)), link(layer)
+                y += tf.tensordot(read, self.params[name], 1) if name in self.params else read
+            x = y
         return tf.transpose(x, (1, 0, 2)), final
 
     def ran(self) -> set[str]:

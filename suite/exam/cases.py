@@ -15,7 +15,16 @@ from suite.spec.arch import Arch
 from suite.spec.contract import Batch, Net, Optim, Params, Signature, Sizes
 from suite.spec.random import Stream
 
-ADAM = Optim("adam", lr=2e-2, clip=0.05)  # clip binds from the first step
+# clip binds from the first step; a smaller eps would move an entry of tiny gradient by the sign of its rounding error
+ADAM = Optim("adam", lr=2e-2, clip=0.05, eps=1e-4)
+BLOCKS = {  # a Transformer's sizes, case by case: heads divide the width, LN needs some, two train their positions
+    "label": Sizes(hidden=6, heads=2),
+    "deep": Sizes(hidden=6, layers=2, bidirectional=True, heads=3),
+    "translate": Sizes(hidden=6, layers=2, heads=3, positions=8),
+    "one": Sizes(hidden=4, heads=2),
+    "both-ways": Sizes(hidden=5, bidirectional=True, heads=1, positions=9),
+    "last": Sizes(hidden=3, heads=3),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +39,13 @@ class Case:
     steps: int
 
     def net(self, arch: Arch) -> Net:
-        """The case's network around a cell."""
-        return Net(arch, self.signature, self.sizes)
+        """The case's network around a cell, or of Transformer blocks."""
+        return Net(arch, self.signature, BLOCKS[self.name] if arch.family == "transformer" else self.sizes)
+
+    def fits(self, arch: Arch) -> bool:
+        """Whether the architecture has such a network: attention needs a decoder, and to read both ways needs it."""
+        translate, both = self.signature.kind == "translate", self.sizes.bidirectional
+        return (translate or not arch.attention) and (bool(arch.attention) or not (translate and both))
 
     def params(self, arch: Arch) -> Params:
         """Random asymmetric parameters with non-zero biases."""
@@ -45,6 +59,15 @@ class Case:
 
 
 LABEL = Case("label", Signature("label", "xent", 11, 7), Sizes(hidden=6, embed=5), ADAM, rows=5, steps=7)
+TRANSLATE = Case(
+    "translate",
+    Signature("translate", "xent", 9, 8, longest_target=6),
+    Sizes(hidden=5, layers=2, embed=4),
+    # a larger eps: with 1e-8 a gradient of 1e-7 moves its entry by its sign, and its rounding error as far
+    Optim("rmsprop", lr=1e-2, clip=1.0, eps=1e-3),
+    rows=4,
+    steps=6,
+)
 CASES = (
     LABEL,
     Case(
@@ -55,17 +78,17 @@ CASES = (
         rows=4,
         steps=6,
     ),
+    TRANSLATE,
     Case(
-        "translate",
-        Signature("translate", "xent", 9, 8, longest_target=6),
-        Sizes(hidden=5, layers=2, embed=4),
-        # a larger eps: with 1e-8 a gradient of 1e-7 moves its entry by its sign, and its rounding error as far
-        Optim("rmsprop", lr=1e-2, clip=1.0, eps=1e-3),
+        "attentive",
+        TRANSLATE.signature,
+        Sizes(hidden=4, bidirectional=True, embed=3),
+        Optim("adam", lr=1e-2, clip=1.0, eps=1e-3),
         rows=4,
-        steps=6,
+        steps=5,
     ),
     Case(
-        "one",  # B = T = H = 1
+        "one",  # B = T = H = 1, a Transformer's H but for
         Signature("label", "xent", 3, 2),
         Sizes(hidden=1, embed=1),
         Optim("sgd", lr=0.5, clip=0.05, momentum=0.9, nesterov=True),
@@ -89,6 +112,11 @@ CASES = (
         steps=4,
     ),
 )
+
+
+def hub(arch: Arch) -> Case:
+    """The case on which an architecture's properties are checked and its training is resumed."""
+    return TRANSLATE if arch.attention else LABEL
 
 
 def make_batch(sig: Signature, rows: int, steps: int, s: Stream, full: bool = False) -> Batch:

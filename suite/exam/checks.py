@@ -7,16 +7,16 @@ planted fault in ``tests/test_exam_faults.py``.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 
-from suite.exam.cases import CASES, LABEL, Case
+from suite.exam.cases import CASES, Case, hub
 from suite.exam.compare import LIMITS, Check, gradient_floor, l2_error, rel_error, worst
 from suite.exam.diagnose import diagnose
-from suite.spec import network, optim
+from suite.spec import network, optim, params
 from suite.spec.arch import Arch
-from suite.spec.contract import EOS, Batch, Model, Net, Optim, Params, Snapshot, Unsupported
+from suite.spec.contract import BOS, EOS, Array, Batch, Model, Net, Optim, Params, Snapshot, Unsupported
 
 Maker = Callable[[Net, Optim, Snapshot], Model]
 FEW, MANY = 10, 100  # updates compared by their parameters, and by their losses
@@ -25,18 +25,20 @@ FEW, MANY = 10, 100  # updates compared by their parameters, and by their losses
 def examine(
     make: Maker, arch: Arch, precision: str, cases: Sequence[Case] = CASES, stock: bool = False
 ) -> Generator[Check, None, Model]:
-    """Every check of one (architecture, implementation) in one precision; returns the model of the case LABEL.
+    """Every check of one (architecture, implementation) in one precision; returns the model of its `hub`.
 
     ``stock``: a framework's own layer, which may refuse the gradient flow because it hides its inner states.
     """
+    cases = [case for case in cases if case.fits(arch)]
     models = {case.name: make(case.net(arch), case.optim, Snapshot(0, case.params(arch))) for case in cases}
     for case in cases:
         yield from check_case(models[case.name], arch, precision, case, stock)
-    model = models[LABEL.name]
+    model = models[hub(arch).name]
     yield from check_layout(model, arch, precision)
     yield from check_properties(model, arch, precision)
     yield from check_ownership(model, arch)
-    yield from check_streaming(model, arch, precision)
+    if hub(arch).signature.kind == "label":
+        yield from check_streaming(model, arch, precision)
     yield from check_trajectory(model, arch, precision)
     return model
 
@@ -79,12 +81,17 @@ def _check_decoding(model: Model, net: Net, p: Params, batch: Batch, name: str) 
         likely["head/d"] = likely["head/d"] + 0.05 * (np.arange(net.signature.outputs) == EOS)
     last = net.signature.outputs - 1
     tied = p | {"head/V": 0 * p["head/V"], "head/d": np.eye(last + 1)[last] + np.eye(last + 1)[last - 1]}
-    for params in (likely, tied, p):  # the model is left with the case's own
-        model.load(Snapshot(0, params))
-        got, want = model.decode(model.put(batch)), network.decode(net, params, batch)
+    for these in (likely, tied, p):  # the model is left with the case's own
+        model.load(Snapshot(0, these))
+        got, want = model.decode(model.put(batch)), network.decode(net, these, batch)
         wrong = int(np.sum(got != want)) if got.shape == want.shape else want.size
         yield Check(name, float(wrong), 0.0, reason=f"{wrong} tokens differ" if wrong else "")
     yield Check(f"{name}, dtype", float(got.dtype != np.int32), 0.0, str(got.dtype))
+    y_in = np.insert(got, 0, BOS, axis=1)[:, :-1]
+    forced = replace(batch, y_in=y_in, y_lengths=np.full_like(batch.lengths, y_in.shape[1]))
+    best = model.outputs(model.put(forced))[0].argmax(-1)
+    wrong = int(np.sum((got != best) & (np.cumsum(y_in == EOS, axis=1) == 0)))  # up to eos, with it
+    yield Check(f"{name}, teacher forced", float(wrong), 0.0, reason=f"{wrong} tokens differ" if wrong else "")
 
 
 def _check_updates(model: Model, net: Net, p: Params, precision: str, case: Case) -> Iterator[Check]:
@@ -111,8 +118,11 @@ def _check_updates(model: Model, net: Net, p: Params, precision: str, case: Case
 
 def check_layout(model: Model, arch: Arch, precision: str) -> Iterator[Check]:
     """What goes in comes out, bit for bit after the cast to the compute dtype, and a model forgets what it had."""
-    p = LABEL.params(arch)
-    slots = {slot: {n: np.abs(v) * 0.1 + k for n, v in p.items()} for k, slot in enumerate(optim.SLOTS["adam"])}
+    case = hub(arch)
+    p = case.params(arch)
+    slots = {
+        slot: {n: np.abs(v) * 0.1 + k for n, v in p.items()} for k, slot in enumerate(optim.SLOTS[case.optim.name])
+    }
     model.load(Snapshot(3, p, slots))
     got = model.snapshot()
     cast = {name: value.astype(precision).astype(np.float64) for name, value in p.items()}
@@ -126,7 +136,8 @@ def check_layout(model: Model, arch: Arch, precision: str) -> Iterator[Check]:
 
 def check_properties(model: Model, arch: Arch, precision: str) -> Iterator[Check]:
     """Pads and unscored targets change nothing, rows are independent, and the future does not move the past."""
-    limits, p, b = LIMITS[precision], LABEL.params(arch), LABEL.batch()
+    case = hub(arch)
+    limits, p, b, sig = LIMITS[precision], case.params(arch), case.batch(), case.signature
     model.load(Snapshot(0, p))
     outputs, _ = model.outputs(model.put(b))
     loss, grads = model.grads(model.put(b))
@@ -134,8 +145,9 @@ def check_properties(model: Model, arch: Arch, precision: str) -> Iterator[Check
 
     other = replace(
         b,
-        x=np.where(b.valid, b.x, (b.x + 1) % LABEL.signature.inputs).astype(np.int32),
-        y=np.where(b.scored, b.y, (b.y + 1) % LABEL.signature.outputs).astype(np.int32),
+        x=_where_not(b.valid, b.x, sig.inputs),
+        y=_where_not(b.scored, b.y, sig.outputs),
+        y_in=None if b.y_in is None else _where_not(b.y_valid, b.y_in, sig.outputs),
     )
     got, _ = model.outputs(model.put(other))
     got_loss, got_grads = model.grads(model.put(other))
@@ -143,48 +155,62 @@ def check_properties(model: Model, arch: Arch, precision: str) -> Iterator[Check
     yield Check("pads/loss", rel_error(got_loss, loss), limits["loss"])
     yield worst("pads/gradients", got_grads, grads, limits["gradients"], floor)
 
-    order = np.roll(np.arange(LABEL.rows), 2)
-    shuffled = replace(b, x=b.x[order], lengths=b.lengths[order], y=b.y[order], scored=b.scored[order])
+    order = np.roll(np.arange(case.rows), 2)
+    given = {f.name: getattr(b, f.name) for f in fields(b)}
+    shuffled = replace(b, **{name: a[order] for name, a in given.items() if a is not None})
     got, _ = model.outputs(model.put(shuffled))
     _, got_grads = model.grads(model.put(shuffled))
     yield Check("row order/outputs", rel_error(got, outputs[order]), limits["outputs"])
     yield worst("row order/gradients", got_grads, grads, limits["gradients"], floor)
 
-    net, full = LABEL.net(arch), LABEL.batch(0, full=True)
+    net, full = case.net(arch), case.batch(0, full=True)
     want = network.gradients(net, p, full).params
     yield worst("full rows/gradients", model.grads(model.put(full))[1], want, limits["gradients"], gradient_floor(want))
 
-    half = LABEL.steps // 2
-    future = b.x.copy()
-    future[:, half:] = (future[:, half:] + 1) % LABEL.signature.inputs
-    got, _ = model.outputs(model.put(replace(b, x=future)))
+    half = outputs.shape[1] // 2
+    later = np.arange(outputs.shape[1]) < half
+    if b.y_in is None:
+        future = replace(b, x=_where_not(later, b.x, sig.inputs))
+    else:
+        future = replace(b, y_in=_where_not(later, b.y_in, sig.outputs))
+    got, _ = model.outputs(model.put(future))
     yield Check("causality/outputs", rel_error(got[:, :half], outputs[:, :half]), limits["outputs"])
+
+
+def _where_not(kept: Array, ids: Array, size: int) -> Array:
+    """Other ids wherever ``kept`` is false."""
+    return np.where(kept, ids, (ids + 1) % size).astype(np.int32)
 
 
 def check_ownership(model: Model, arch: Arch) -> Iterator[Check]:
     """Snapshots are copies, on the way in and out, and updates under way do not share their reports or batches."""
-    mine = Snapshot(0, LABEL.params(arch))
-    first, second = LABEL.batch(0), LABEL.batch(1)
+    case = hub(arch)
+    mine = Snapshot(0, case.params(arch))
+    first, second = case.batch(0), case.batch(1)
     model.load(mine)
     before = model.snapshot()
     kept = {name: v.copy() for name, v in before.params.items()}
-    alone = [model.wait(model.step(model.put(batch), LABEL.optim.lr)).loss for batch in (first, second)]
-    yield worst("ownership/what was loaded", mine.params, LABEL.params(arch), 0.0)
+    alone = [model.wait(model.step(model.put(batch), case.optim.lr)).loss for batch in (first, second)]
+    yield worst("ownership/what was loaded", mine.params, case.params(arch), 0.0)
     yield worst("ownership/an earlier snapshot", before.params, kept, 0.0)
     yield Check("ownership/step count", abs(model.snapshot().step - 2), 0.0)
     model.load(mine)
     handles = [model.put(first), model.put(second)]
-    pending = [model.step(handle, LABEL.optim.lr) for handle in handles]
+    pending = [model.step(handle, case.optim.lr) for handle in handles]
     together = [model.wait(p).loss for p in pending]
     yield Check("pipeline/losses", rel_error(np.array(together), np.array(alone)), 0.0)
     yield Check("ran", float(not model.ran()), 0.0, reason=model.ran())
 
 
 def check_streaming(model: Model, arch: Arch, precision: str) -> Iterator[Check]:
-    """State carried from call to call equals one long call of the oracle."""
-    limit, p, net = LIMITS[precision]["outputs"], LABEL.params(arch), LABEL.net(arch)
+    """State carried from call to call equals one long call of the oracle; where there is none, it is refused."""
+    case, limit = hub(arch), LIMITS[precision]["outputs"]
+    p, net = case.params(arch), case.net(arch)
     model.load(Snapshot(0, p))
-    first, second = LABEL.batch(0, full=True), LABEL.batch(1, full=True)
+    first, second = case.batch(0, full=True), case.batch(1, full=True)
+    if not params.state_shapes(net, case.rows):
+        yield Check("streaming/refused", float(_takes_a_state(model, first)), 0.0, reason="a state that is none")
+        return
     both = replace(
         first,
         x=np.concatenate([first.x, second.x], axis=1),
@@ -199,32 +225,41 @@ def check_streaming(model: Model, arch: Arch, precision: str) -> Iterator[Check]
     yield worst("streaming/final state", last, want_state, limit)
 
 
+def _takes_a_state(model: Model, batch: Batch) -> bool:
+    try:
+        model.outputs(model.put(batch), {"layer0/h": np.zeros((len(batch.x), 1))})
+    except Unsupported:
+        return False
+    return True
+
+
 def check_trajectory(model: Model, arch: Arch, precision: str) -> Iterator[Check]:
     """The losses of 100 updates against the oracle's, and the same 20 updates twice, bit for bit."""
-    net, p = LABEL.net(arch), LABEL.params(arch)
-    want, _ = trajectory(net, Snapshot(0, p), MANY)
+    case = hub(arch)
+    p = case.params(arch)
+    want, _ = trajectory(case, arch, Snapshot(0, p), MANY)
     model.load(Snapshot(0, p))
-    got = run(model, 0, MANY)
+    got = run(model, case, 0, MANY)
     error = max(rel_error(g, w) for g, w in zip(got, want, strict=True)) if np.isfinite(got).all() else np.nan
     yield Check(f"trajectory/losses of {MANY} updates", float(error), LIMITS[precision]["trajectory"])
     model.load(Snapshot(0, p))
-    again = run(model, 0, 20)
+    again = run(model, case, 0, 20)
     different = sum(a != b for a, b in zip(again, got[:20], strict=True))
     reason = f"{different} losses differ" if different else ""
     yield Check("repeatable/losses of 20 updates", float(different), 0.0, reason=reason)
 
 
-def run(model: Model, first: int, count: int) -> list[float]:
-    """``count`` updates on LABEL's batches from number ``first`` -> their losses."""
-    return [model.wait(model.step(model.put(LABEL.batch(t)), LABEL.optim.lr)).loss for t in range(first, first + count)]
+def run(model: Model, case: Case, first: int, count: int) -> list[float]:
+    """``count`` updates on the case's batches from number ``first`` -> their losses."""
+    return [model.wait(model.step(model.put(case.batch(t)), case.optim.lr)).loss for t in range(first, first + count)]
 
 
-def trajectory(net: Net, start: Snapshot, count: int) -> tuple[list[float], Snapshot]:
+def trajectory(case: Case, arch: Arch, start: Snapshot, count: int) -> tuple[list[float], Snapshot]:
     """The oracle's losses over ``count`` updates from a snapshot, and where it arrives."""
-    p, slots = start.params, start.slots or optim.init_slots(LABEL.optim, start.params)
-    losses = []
+    p, slots = start.params, start.slots or optim.init_slots(case.optim, start.params)
+    losses, net = [], case.net(arch)
     for t in range(start.step, start.step + count):
-        g = network.gradients(net, p, LABEL.batch(t))
-        p, slots, _ = optim.update(LABEL.optim, LABEL.optim.lr, t + 1, p, g.params, slots)
+        g = network.gradients(net, p, case.batch(t))
+        p, slots, _ = optim.update(case.optim, case.optim.lr, t + 1, p, g.params, slots)
         losses.append(g.loss)
     return losses, Snapshot(start.step + count, p, slots)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from suite import weights
-from suite.exam.cases import LABEL
+from suite.exam.cases import hub
 from suite.exam.checks import run, trajectory
 from suite.exam.compare import LIMITS, Check, l2_error, rel_error
 from suite.spec.arch import Arch
@@ -23,10 +23,11 @@ UPDATES = 20
 
 def export(model: Model, arch: Arch, precision: str, path: Path) -> Iterator[Check]:
     """Train 20 updates from the exam's parameters, compare with the oracle, and write the snapshot."""
-    start = Snapshot(0, LABEL.params(arch))
-    _, want = trajectory(LABEL.net(arch), start, UPDATES)
+    case = hub(arch)
+    start = Snapshot(0, case.params(arch))
+    _, want = trajectory(case, arch, start, UPDATES)
     model.load(start)
-    run(model, 0, UPDATES)
+    run(model, case, 0, UPDATES)
     got = model.snapshot()
     yield Check("resume/step count", abs(got.step - UPDATES), 0.0)
     yield Check("resume/export", l2_error(got.params, want.params), LIMITS[precision]["trajectory"])
@@ -35,10 +36,10 @@ def export(model: Model, arch: Arch, precision: str, path: Path) -> Iterator[Che
 
 def resume(model: Model, arch: Arch, precision: str, path: Path, partner: str) -> Iterator[Check]:
     """Load a partner's snapshot, train 20 more updates, and compare with the oracle doing the same."""
-    start = weights.load(path)
+    case, start = hub(arch), weights.load(path)
     model.load(start)
-    got = np.array(run(model, start.step, UPDATES))
-    want = np.array(trajectory(LABEL.net(arch), start, UPDATES)[0])
+    got = np.array(run(model, case, start.step, UPDATES))
+    want = np.array(trajectory(case, arch, start, UPDATES)[0])
     limits = LIMITS[precision]
     yield Check(f"resume from {partner}/first loss", rel_error(got[0], want[0]), limits["resume"])
     error = float(np.max(np.abs(got - want) / np.abs(want)))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from suite import registry
-from suite.exam.cases import CASES, LABEL
+from suite.exam.cases import CASES, hub
 from suite.exam.checks import Maker, examine
 from suite.exam.compare import Check
 from suite.exam.resume import export, partners, resume
@@ -45,7 +45,7 @@ def main() -> int:
             make = _maker(backend, impl, precision, job["device"])
             if (backend, impl) in SLOW and not job["slow"]:
                 raise Unsupported("left out: every shape takes long to compile; add --slow")
-            chosen = {LABEL.name} if (backend, impl) in SLOW else {LABEL.name, *job["cases"]}
+            chosen = {hub(arch).name, *(() if (backend, impl) in SLOW else job["cases"])}
             cases = [case for case in CASES if case.name in chosen]
             models[name, impl] = _collect(
                 examine(make, arch, precision, cases, impl == "stock"), partial(emit, name, impl)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from suite.spec.arch import Arch
+from suite.spec.archs.attention import GRU_ATTENTION, GRU_LUONG, LSTM_ATTENTION, RNN_ATTENTION
 from suite.spec.archs.gru import GRU, GRU_BEFORE
 from suite.spec.archs.gru_article import GRU_ARTICLE
 from suite.spec.archs.gru_ln import GRU_LN
@@ -12,8 +13,10 @@ from suite.spec.archs.lstm import LSTM
 from suite.spec.archs.lstm_ln import LSTM_LN
 from suite.spec.archs.lstm_peephole import LSTM_PEEPHOLE
 from suite.spec.archs.mgu import MGU
+from suite.spec.archs.residual import GRU_RESIDUAL
 from suite.spec.archs.rnn import RNN
 from suite.spec.archs.rnn_relu import RNN_RELU
+from suite.spec.archs.transformer import TRANSFORMER
 
 GRU4REC = replace(
     GRU_BEFORE,
@@ -23,4 +26,5 @@ GRU4REC = replace(
 )
 
 CELLS = (RNN, GRU, GRU_BEFORE, LSTM, RNN_RELU, GRU_ARTICLE, MGU, LSTM_PEEPHOLE, GRU_LN, LSTM_LN, GRU4REC)
-ARCHS: dict[str, Arch] = {arch.name: arch for arch in CELLS}
+NETWORKS = (GRU_RESIDUAL, RNN_ATTENTION, GRU_ATTENTION, LSTM_ATTENTION, GRU_LUONG)
+ARCHS: dict[str, Arch] = {arch.name: arch for arch in (*CELLS, *NETWORKS, TRANSFORMER)}
