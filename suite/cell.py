@@ -63,7 +63,7 @@ def _run(cell: Cell, folder: Path, base: Record, progress: Progress) -> tuple[Re
     module = registry.backend(cell.backend)
     registry.implementation(module, cell.arch, cell.impl)
     setup(cell.backend, cell.precision, cell.device, cell.threads)
-    start = Snapshot(0, params.init(net, cell.seed))
+    start = Snapshot(0, params.init(net, cell.seed, cell.init))
     model, build_s = clock.seconds(lambda: module.build(net, cell.impl, cell.optim, start, cell.precision, cell.device))
     base = replace(
         base,

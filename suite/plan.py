@@ -5,7 +5,7 @@
     description = "..."                what it shows, and what it does not
     converged = false                  whether its scores are meant to be final
 
-    [defaults]                         any key of [[grid]]; a grid's own value wins, sizes and optim key by key
+    [defaults]                         any key of [[grid]]; a grid's own value wins, sizes, optim and init key by key
     batch = 32
     sizes = { hidden = 32 }
 
@@ -15,7 +15,7 @@
     backend = ["pytorch", "tensorflow", "jax"]
     options = { time = 20 }            the task's own
 
-Also: steps, eval_every, flow_at, optim, precision, device, threads. A key or a name that is not known is refused.
+Also: steps, eval_every, flow_at, optim, init, precision, device, threads. A key or a name that is not known is refused.
 A cell that cannot run stays in the plan: it is recorded with its reason.
 """
 
@@ -33,6 +33,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from suite import registry
 from suite.spec.cell import Cell
 from suite.spec.contract import IMPLEMENTATIONS, Optim, Precision, Sizes
+from suite.spec.init import Init
 
 FOLDER = Path(__file__).parent / "plans"
 AXES = ("seed", "task", "arch", "impl", "backend")  # the last turns fastest: backends meet the same drift
@@ -62,7 +63,7 @@ def _table(cls: type) -> Any:
 
 
 Names = Annotated[list[str], BeforeValidator(_listed)]
-SizesTable, OptimTable = _table(Sizes), _table(Optim)
+SizesTable, OptimTable, InitTable = _table(Sizes), _table(Optim), _table(Init)
 
 
 class _Grid(BaseModel):
@@ -75,6 +76,7 @@ class _Grid(BaseModel):
     options: dict[str, str | int | float | bool] = {}
     sizes: SizesTable = None  # type: ignore[valid-type]
     optim: OptimTable = None  # type: ignore[valid-type]
+    init: InitTable = None  # type: ignore[valid-type]
     batch: int = 0
     steps: int = 0
     eval_every: int = Field(default=0, ge=0)
@@ -94,7 +96,8 @@ class _File(BaseModel):
     grid: list[_Grid] = Field(min_length=1)
 
 
-_MODELS: dict[str, Any] = {"": _File, "defaults": _Grid, "grid": _Grid, "sizes": SizesTable, "optim": OptimTable}
+_TABLES: dict[str, Any] = {"sizes": SizesTable, "optim": OptimTable, "init": InitTable}
+_MODELS: dict[str, Any] = {"": _File, "defaults": _Grid, "grid": _Grid, **_TABLES}
 
 
 def names() -> list[str]:
@@ -173,7 +176,7 @@ def _one_line(source: str, error: ValidationError) -> ValueError:
 
 def _merge(defaults: _Grid, grid: _Grid) -> dict[str, Any]:
     base, own = defaults.model_dump(exclude_unset=True), grid.model_dump(exclude_unset=True)
-    tables = {k: base.get(k, {}) | own.get(k, {}) for k in ("sizes", "optim", "options") if k in base or k in own}
+    tables = {k: base.get(k, {}) | own.get(k, {}) for k in (*_TABLES, "options") if k in base or k in own}
     return base | own | tables
 
 

@@ -13,6 +13,7 @@ from suite import record
 from suite.record import Record
 from suite.spec.cell import Cell
 from suite.spec.contract import Bound, Optim, Sizes
+from suite.spec.init import Init
 
 CELL = Cell("copy_memory", "gru", "pytorch", options=(("symbols", 8), ("time", 100)), flow_at=(0, 10))
 RECORD = Record(
@@ -31,6 +32,8 @@ RECORD = Record(
     facts={"machine": {"cores": 2}},
 )
 
+PUBLISHED = sorted((Path(__file__).parents[1] / "results/published/learn").glob("*/result.json"))[::40]
+
 # One other value for every field of a Cell; the nested ones are changed field by field below.
 OTHER: dict[str, Any] = {
     "task": "adding", "arch": "lstm", "backend": "jax", "impl": "stock", "options": (("time", 101),), "batch": 32,
@@ -41,6 +44,7 @@ OPTIM: dict[str, Any] = {
     "name": "sgd", "lr": 0.1, "clip": 0.0, "momentum": 0.9, "nesterov": True, "alpha": 0.95, "beta1": 0.8,
     "beta2": 0.99, "eps": 1e-7, "weight_decay": 0.1,
 }  # fmt: skip
+INIT: dict[str, Any] = {"recurrent": "identity", "forget_bias": 2.0, "chrono": 100}
 
 
 def test_the_key_is_stable() -> None:
@@ -50,21 +54,38 @@ def test_the_key_is_stable() -> None:
 
 
 def test_every_field_changes_the_key() -> None:
-    assert {*OTHER, "sizes", "optim"} == {f.name for f in fields(Cell)}
+    assert {*OTHER, "sizes", "optim", "init"} == {f.name for f in fields(Cell)}
     assert set(SIZES) == {f.name for f in fields(Sizes)}
     assert set(OPTIM) == {f.name for f in fields(Optim)}
+    assert set(INIT) == {f.name for f in fields(Init)}
     adamw = Optim("adamw")  # the one that takes every setting
     keys = [CELL.key, replace(CELL, optim=adamw).key]
     keys += [replace(CELL, **{name: value}).key for name, value in OTHER.items()]
     keys += [replace(CELL, sizes=Sizes(**{name: value})).key for name, value in SIZES.items()]
+    keys += [replace(CELL, init=Init(**{name: value})).key for name, value in INIT.items()]
     keys += [replace(CELL, optim=replace(adamw, **{name: value})).key for name, value in OPTIM.items()]
     assert len(set(keys)) == len(keys)
 
 
-def test_a_cell_survives_json() -> None:
-    back = Cell.from_json(json.loads(json.dumps(CELL.as_json())))
-    assert back == CELL
-    assert back.key == CELL.key
+def test_what_is_younger_than_a_key_is_in_it_only_where_it_is_chosen() -> None:
+    plain, chosen = CELL.as_json(), replace(CELL, sizes=Sizes(heads=2), init=Init(chrono=50)).as_json()
+    assert not {"init", "heads", "positions"} & {*plain, *plain["sizes"]}
+    assert chosen["sizes"] == plain["sizes"] | {"heads": 2}
+    assert chosen["init"] == {"recurrent": "uniform", "forget_bias": None, "chrono": 50}
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.parent.name)
+def test_published_keys_stand(path: Path) -> None:
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    assert Cell.from_json(stored["cell"]).key == stored["key"] == path.parent.name
+    assert Cell.from_json(stored["cell"]).as_json() == stored["cell"]
+
+
+@pytest.mark.parametrize("cell", [CELL, replace(CELL, init=Init(forget_bias=1.5))])
+def test_a_cell_survives_json(cell: Cell) -> None:
+    back = Cell.from_json(json.loads(json.dumps(cell.as_json())))
+    assert back == cell
+    assert back.key == cell.key
 
 
 def test_a_cell_fills_in_what_json_leaves_out() -> None:

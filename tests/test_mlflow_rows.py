@@ -77,7 +77,7 @@ def test_a_cells_params_are_complete() -> None:
     told = rows.params(c)
     assert told["options.time"] == "5"
     assert told["optim.lr"] == "0.001"
-    assert set(c.as_json()) - {"options", "sizes", "optim"} <= told.keys()
+    assert set(c.as_json()) - {"options", "sizes", "optim", "init"} <= told.keys()
 
 
 def test_a_score_of_zero_is_a_score_and_what_was_not_measured_is_none() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from suite import plan
 from suite.spec.contract import Optim, Sizes
+from suite.spec.init import Init
 
 TEXT = """
 name = "demo"
@@ -26,6 +27,7 @@ seed = [0, 1]
 sizes = { layers = 2 }
 options = { time = 5 }
 optim = { lr = 1 }
+init = { chrono = 9 }
 flow_at = [0, 200]
 [[grid]]
 task = "hmm_tag"
@@ -53,6 +55,7 @@ def test_lists_multiply_and_backends_turn_fastest(demo: str) -> None:
     assert len(p.cells) == len({c.key for c in p.cells}) == 8 + 4
     first, last = p.cells[0], p.cells[-1]
     assert (first.sizes, first.optim, first.flow_at) == (Sizes(hidden=8, layers=2), Optim(lr=1.0), (0, 200))
+    assert (first.init, last.init) == (Init(chrono=9), Init())
     assert (last.sizes, last.optim, last.impl, last.seed) == (Sizes(hidden=8), Optim(), "stock", 0)
     assert {c.batch for c in p.cells} == {4}
 
@@ -81,12 +84,14 @@ def test_filters_narrow_by_what_the_plan_has_and_put_in_what_it_lacks(demo: str)
         ("batch = 4", "batch = true", "demo.toml: defaults.batch is True; input should be a valid integer"),
         ("batch = 4", "batch = 0", "demo.toml: cell: batch is 0; it must be at least 1"),
         ("batch = 4", "batch = ", "demo.toml: not TOML: "),
-        ('"gru"', '"gur"', "demo.toml: arch 'gur' is not known; did you mean 'gru'? known: rnn,"),
+        ('"gru"', '"gruu"', "demo.toml: arch 'gruu' is not known; did you mean 'gru'? known: rnn,"),
         ('"jax"', '"jaxx"', "demo.toml: backend 'jaxx' is not known; did you mean 'jax'?"),
         ('"stock"', '"stok"', "demo.toml: impl 'stok' is not known; did you mean 'stock'?"),
         ('"hmm_tag"', '"hmm_tags"', "demo.toml: task 'hmm_tags' is not known; did you mean 'hmm_tag'?"),
         ('arch = "lstm"', "", "demo.toml: grid 2 has no arch; give it one, there or in [defaults]"),
         ("lr = 1", "lr = 1, weight_decay = 0.1", "demo.toml: optim: weight_decay belongs to adamw"),
+        ("chrono = 9", "chrono = 2", "demo.toml: init: chrono is 2; it must be a time of at least 3, or 0 for off"),
+        ("chrono = 9", "crono = 9", "demo.toml: key of grid.1.init 'crono' is not known; did you mean 'chrono'?"),
         ("[0, 200]", "[0, 201]", "demo.toml: cell: flow_at holds 201; it must lie in 0..steps = 200"),
         ('"demo"', '"de mo"', "demo.toml: name is 'de mo'; string should match pattern"),
         ('"demo"', '"../x"', "demo.toml: name is '../x'; string should match pattern"),

@@ -6,14 +6,17 @@ The key holds the specification's version and not the release's: a release does 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from operator import getitem
 from typing import Any
 
 from suite.spec.contract import SPEC_VERSION, Optim, Precision, Sizes
+from suite.spec.init import Init
 
-LATER = ("heads", "positions")  # fields of Sizes that are younger than some keys: out of a key while at their default
+LATER = ("sizes.heads", "sizes.positions", "init")  # younger than some keys: left out of a key while at their default
 Options = tuple[tuple[str, str | int | float | bool], ...]
 
 
@@ -22,6 +25,7 @@ class Cell:
     """One training run.
 
     options     the task's own options as sorted pairs: (("time", 100),)
+    init        what initial values are chosen in place of the canonical ones
     eval_every  score the validation split every so many steps; 0 = only after the last
     flow_at     the steps at which the gradient flow ||dL/dh_t|| is recorded
     seed        decides initialisation and the order of training data; never the task's world or its test split
@@ -34,6 +38,7 @@ class Cell:
     options: Options = ()
     sizes: Sizes = field(default_factory=Sizes)
     optim: Optim = field(default_factory=Optim)
+    init: Init = field(default_factory=Init)
     batch: int = 64
     steps: int = 200
     eval_every: int = 0
@@ -72,9 +77,12 @@ class Cell:
 
     def as_json(self) -> dict[str, Any]:
         """A plain dictionary that JSON can hold; `from_json` is its inverse."""
-        out = asdict(self)
-        young = {name: value for name, value in asdict(Sizes()).items() if name in LATER}
-        out["sizes"] = {name: value for name, value in out["sizes"].items() if (name, value) not in young.items()}
+        out, plain = asdict(self), asdict(Cell("", "", ""))
+        for path in LATER:
+            *tables, name = path.split(".")
+            own, default = (functools.reduce(getitem, tables, cell) for cell in (out, plain))
+            if own[name] == default[name]:
+                del own[name]
         out["options"] = dict(self.options)
         out["flow_at"] = list(self.flow_at)
         return out
@@ -87,4 +95,5 @@ class Cell:
         data["flow_at"] = tuple(data.get("flow_at", ()))
         data["sizes"] = Sizes(**data.get("sizes", {}))
         data["optim"] = Optim(**data.get("optim", {}))
+        data["init"] = Init(**data.get("init", {}))
         return cls(**data)

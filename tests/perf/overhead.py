@@ -141,7 +141,7 @@ def feeding(cell: Cell, folder: Path) -> Iterator[tuple[Feed, list[float]]]:
 
 
 def _build(cell: Cell, net: Net) -> Model:
-    start = Snapshot(0, params.init(net, cell.seed))
+    start = Snapshot(0, params.init(net, cell.seed, cell.init))
     return registry.backend(cell.backend).build(net, cell.impl, cell.optim, start, cell.precision, cell.device)
 
 
