@@ -5,7 +5,7 @@
     description = "..."                what it shows, and what it does not
     converged = false                  whether its scores are meant to be final
 
-    [defaults]                         any key of [[grid]]; a grid's own value wins, sizes, optim and init key by key
+    [defaults]                         any key of [[grid]]; a grid's own value wins, tables key by key
     batch = 32
     sizes = { hidden = 32 }
 
@@ -15,8 +15,8 @@
     backend = ["pytorch", "tensorflow", "jax"]
     options = { time = 20 }            the task's own
 
-Also: steps, eval_every, flow_at, optim, init, precision, device, threads. A key or a name that is not known is refused.
-A cell that cannot run stays in the plan: it is recorded with its reason.
+Also: steps, eval_every, patience, flow_at, precision, device, threads, and the tables optim, init and schedule. A key
+or a name that is not known is refused. A cell that cannot run stays in the plan: it is recorded with its reason.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from suite import registry
 from suite.spec.cell import Cell
 from suite.spec.contract import IMPLEMENTATIONS, Optim, Precision, Sizes
 from suite.spec.init import Init
+from suite.spec.schedule import Schedule
 
 FOLDER = Path(__file__).parent / "plans"
 AXES = ("seed", "task", "arch", "impl", "backend")  # the last turns fastest: backends meet the same drift
@@ -63,7 +64,7 @@ def _table(cls: type) -> Any:
 
 
 Names = Annotated[list[str], BeforeValidator(_listed)]
-SizesTable, OptimTable, InitTable = _table(Sizes), _table(Optim), _table(Init)
+SizesTable, OptimTable, InitTable, ScheduleTable = map(_table, (Sizes, Optim, Init, Schedule))
 
 
 class _Grid(BaseModel):
@@ -77,9 +78,11 @@ class _Grid(BaseModel):
     sizes: SizesTable = None  # type: ignore[valid-type]
     optim: OptimTable = None  # type: ignore[valid-type]
     init: InitTable = None  # type: ignore[valid-type]
+    schedule: ScheduleTable = None  # type: ignore[valid-type]
     batch: int = 0
     steps: int = 0
     eval_every: int = Field(default=0, ge=0)
+    patience: int = 0
     flow_at: list[int] = []
     precision: Precision = "float32"
     device: str = "cpu"
@@ -96,7 +99,7 @@ class _File(BaseModel):
     grid: list[_Grid] = Field(min_length=1)
 
 
-_TABLES: dict[str, Any] = {"sizes": SizesTable, "optim": OptimTable, "init": InitTable}
+_TABLES: dict[str, Any] = {"sizes": SizesTable, "optim": OptimTable, "init": InitTable, "schedule": ScheduleTable}
 _MODELS: dict[str, Any] = {"": _File, "defaults": _Grid, "grid": _Grid, **_TABLES}
 
 

@@ -32,6 +32,7 @@ class Record:
     checks   rows of the exam that passed before the clock started: {"check", "error", "limit", "ok"}
     scores   split -> metric -> value; the headline metric has its standard error beside it
     curve    validation: [{"step", "train_s", <metric>: value, ...}], train_s counts training steps only
+    updates  how many were made; best_update: after which one the tested model was taken
     step_s   every timed step's seconds, in order (the first, which compiles, is first_step_s)
     """
 
@@ -47,6 +48,8 @@ class Record:
     checks: tuple[dict[str, Any], ...] = ()
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     curve: tuple[dict[str, float], ...] = ()
+    updates: int = 0
+    best_update: int = 0
     step_s: tuple[float, ...] = ()
     first_step_s: float = 0.0
     build_s: float = 0.0

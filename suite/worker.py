@@ -23,6 +23,7 @@ from suite import clock, registry
 from suite.protocol import end_with_parent, private_stdout
 from suite.spec.cell import Cell
 from suite.spec.contract import Precision, Unsupported
+from suite.training import Progress
 
 PROGRESS_S = 0.5
 Kind = tuple[str, Precision, str, int]
@@ -89,7 +90,7 @@ def _log_to(folder: Path) -> None:
     os.close(log)
 
 
-def _throttled(cell: Cell, emit: Any) -> cells.Progress:
+def _throttled(cell: Cell, emit: Any) -> Progress:
     last_ns = clock.now_ns()
 
     def progress(step: int, loss: float) -> None:

@@ -14,6 +14,7 @@ from suite.record import Record
 from suite.spec.cell import Cell
 from suite.spec.contract import Bound, Optim, Sizes
 from suite.spec.init import Init
+from suite.spec.schedule import Schedule
 
 CELL = Cell("copy_memory", "gru", "pytorch", options=(("symbols", 8), ("time", 100)), flow_at=(0, 10))
 RECORD = Record(
@@ -37,13 +38,15 @@ PUBLISHED = sorted((Path(__file__).parents[1] / "results/published/learn").glob(
 # One other value for every field of a Cell; the nested ones are changed field by field below.
 OTHER: dict[str, Any] = {
     "task": "adding", "arch": "lstm", "backend": "jax", "impl": "stock", "options": (("time", 101),), "batch": 32,
-    "steps": 201, "eval_every": 1, "flow_at": (1,), "seed": 1, "precision": "float64", "device": "cuda", "threads": 2,
+    "steps": 201, "eval_every": 1, "flow_at": (1,), "seed": 1, "patience": 3, "precision": "float64", "device": "cuda",
+    "threads": 2,
 }  # fmt: skip
 SIZES: dict[str, Any] = {"hidden": 129, "layers": 2, "bidirectional": True, "embed": 65, "heads": 2, "positions": 9}
 OPTIM: dict[str, Any] = {
     "name": "sgd", "lr": 0.1, "clip": 0.0, "momentum": 0.9, "nesterov": True, "alpha": 0.95, "beta1": 0.8,
     "beta2": 0.99, "eps": 1e-7, "weight_decay": 0.1,
 }  # fmt: skip
+SCHEDULE: dict[str, Any] = {"shape": "linear", "warmup": 10, "final": 0.1}
 INIT: dict[str, Any] = {"recurrent": "identity", "forget_bias": 2.0, "chrono": 100}
 
 
@@ -54,13 +57,16 @@ def test_the_key_is_stable() -> None:
 
 
 def test_every_field_changes_the_key() -> None:
-    assert {*OTHER, "sizes", "optim", "init"} == {f.name for f in fields(Cell)}
+    assert {*OTHER, "sizes", "optim", "init", "schedule"} == {f.name for f in fields(Cell)}
     assert set(SIZES) == {f.name for f in fields(Sizes)}
     assert set(OPTIM) == {f.name for f in fields(Optim)}
     assert set(INIT) == {f.name for f in fields(Init)}
+    assert set(SCHEDULE) == {f.name for f in fields(Schedule)}
     adamw = Optim("adamw")  # the one that takes every setting
-    keys = [CELL.key, replace(CELL, optim=adamw).key]
-    keys += [replace(CELL, **{name: value}).key for name, value in OTHER.items()]
+    validated, cosine = replace(CELL, eval_every=2), Schedule("cosine")  # for patience and for a final rate
+    keys = [CELL.key, replace(CELL, optim=adamw).key, validated.key, replace(CELL, schedule=cosine).key]
+    keys += [replace(validated, **{name: value}).key for name, value in OTHER.items()]
+    keys += [replace(CELL, schedule=replace(cosine, **{name: value})).key for name, value in SCHEDULE.items()]
     keys += [replace(CELL, sizes=Sizes(**{name: value})).key for name, value in SIZES.items()]
     keys += [replace(CELL, init=Init(**{name: value})).key for name, value in INIT.items()]
     keys += [replace(CELL, optim=replace(adamw, **{name: value})).key for name, value in OPTIM.items()]
@@ -69,7 +75,7 @@ def test_every_field_changes_the_key() -> None:
 
 def test_what_is_younger_than_a_key_is_in_it_only_where_it_is_chosen() -> None:
     plain, chosen = CELL.as_json(), replace(CELL, sizes=Sizes(heads=2), init=Init(chrono=50)).as_json()
-    assert not {"init", "heads", "positions"} & {*plain, *plain["sizes"]}
+    assert not {"init", "schedule", "patience", "heads", "positions"} & {*plain, *plain["sizes"]}
     assert chosen["sizes"] == plain["sizes"] | {"heads": 2}
     assert chosen["init"] == {"recurrent": "uniform", "forget_bias": None, "chrono": 50}
 
@@ -81,7 +87,7 @@ def test_published_keys_stand(path: Path) -> None:
     assert Cell.from_json(stored["cell"]).as_json() == stored["cell"]
 
 
-@pytest.mark.parametrize("cell", [CELL, replace(CELL, init=Init(forget_bias=1.5))])
+@pytest.mark.parametrize("cell", [CELL, replace(CELL, init=Init(forget_bias=1.5), schedule=Schedule("cosine", 5))])
 def test_a_cell_survives_json(cell: Cell) -> None:
     back = Cell.from_json(json.loads(json.dumps(cell.as_json())))
     assert back == cell

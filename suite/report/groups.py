@@ -122,7 +122,7 @@ def order(cell: Cell) -> tuple[object, ...]:
 
 def _flat(cell: Cell) -> dict[str, object]:
     data = asdict(cell)
-    nested = data.pop("sizes") | data.pop("optim") | data.pop("init")
+    nested = data.pop("sizes") | data.pop("optim") | data.pop("init") | data.pop("schedule")
     for name in ("task", "options", "arch", "backend", "impl", "seed", "flow_at", "eval_every"):
         data.pop(name)
     return nested | data

@@ -15,8 +15,10 @@ from typing import Any
 
 from suite.spec.contract import SPEC_VERSION, Optim, Precision, Sizes
 from suite.spec.init import Init
+from suite.spec.schedule import Schedule
 
-LATER = ("sizes.heads", "sizes.positions", "init")  # younger than some keys: left out of a key while at their default
+# younger than some keys: left out of a key while at their default
+LATER = ("sizes.heads", "sizes.positions", "init", "schedule", "patience")
 Options = tuple[tuple[str, str | int | float | bool], ...]
 
 
@@ -26,6 +28,8 @@ class Cell:
 
     options     the task's own options as sorted pairs: (("time", 100),)
     init        what initial values are chosen in place of the canonical ones
+    schedule    how the learning rate moves
+    patience    stop after so many validations without a better score, and go back to the best; 0 = never
     eval_every  score the validation split every so many steps; 0 = only after the last
     flow_at     the steps at which the gradient flow ||dL/dh_t|| is recorded
     seed        decides initialisation and the order of training data; never the task's world or its test split
@@ -39,6 +43,8 @@ class Cell:
     sizes: Sizes = field(default_factory=Sizes)
     optim: Optim = field(default_factory=Optim)
     init: Init = field(default_factory=Init)
+    schedule: Schedule = field(default_factory=Schedule)
+    patience: int = 0
     batch: int = 64
     steps: int = 200
     eval_every: int = 0
@@ -52,6 +58,11 @@ class Cell:
         for name in ("batch", "steps", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"cell: {name} is {getattr(self, name)}; it must be at least 1")
+        if self.patience < 0 or (self.patience and not self.eval_every):
+            raise ValueError(
+                f"cell: patience is {self.patience}, eval_every {self.eval_every}; "
+                "patience counts validations, 0 for never: set eval_every as well"
+            )
         late = [step for step in self.flow_at if not 0 <= step <= self.steps]
         if late:
             raise ValueError(f"cell: flow_at holds {late[0]}; it must lie in 0..steps = {self.steps}")
@@ -96,4 +107,5 @@ class Cell:
         data["sizes"] = Sizes(**data.get("sizes", {}))
         data["optim"] = Optim(**data.get("optim", {}))
         data["init"] = Init(**data.get("init", {}))
+        data["schedule"] = Schedule(**data.get("schedule", {}))
         return cls(**data)

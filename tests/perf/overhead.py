@@ -4,7 +4,7 @@
     python -m tests.perf.overhead --backend jax --feed           the same with MLflow fed meanwhile
 
     bare      put, step, wait over the task's batches, as a user would write it
-    runner    `suite.cell.advance`: the same, with the clock, the record and the curve file
+    runner    `suite.training.advance`: the same, with the clock, the record and the curve file
     no norms  bare, with a step that computes no norm (clipping is off throughout, for it needs the global norm)
 
 Blocks alternate within one process (ABBA), so that drift hits both sides. The ratio is the geometric mean over pairs of
@@ -34,7 +34,7 @@ import click
 import numpy as np
 
 from suite import cell as cells
-from suite import clock, registry, run, stats
+from suite import clock, registry, run, stats, training
 from suite.spec import params
 from suite.spec.cell import Cell
 from suite.spec.contract import Model, Net, Optim, Sizes, Snapshot
@@ -60,7 +60,7 @@ def main(backend: str, arch: str, impl: str, hidden: int, feed: bool) -> None:
     cells.setup(backend, cell.precision, cell.device, cell.threads)
     without = _switch(cell, net)
     bare_model, runner_model, plain_model = _build(cell, net), _build(cell, net), _build(cell, net)
-    done = cells.Done()
+    done = training.Done()
 
     def bare(model: Model) -> Update:
         def update(step: int) -> None:
@@ -73,7 +73,7 @@ def main(backend: str, arch: str, impl: str, hidden: int, feed: bool) -> None:
         with (folder / "metrics.jsonl").open("w") as curves:
 
             def runner(step: int) -> None:
-                cells.advance(cell, task, net, runner_model, done, curves)
+                training.advance(cell, task, net, runner_model, done, curves)
 
             if feed:
                 with feeding(cell, folder) as (send, sent_ms):

@@ -1,0 +1,148 @@
+"""The training of one cell: update, validate, record the curves; nothing here knows a framework.
+
+put (not timed) -> step -> wait (timed)      one update
+steps whose batch has a shape not seen before compile: their seconds make first_step_s, not step_s
+validation, gradient flow, test              not timed
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from suite import clock
+from suite.spec import network
+from suite.spec.cell import Cell
+from suite.spec.contract import Array, Batch, Model, Net, Snapshot, StepResult, Task
+from suite.spec.schedule import Schedule
+
+Progress = Callable[[int, float], None]  # (updates done, loss)
+
+
+class Diverged(Exception):
+    """Training left the finite numbers; the message says where."""
+
+
+@dataclass
+class Done:
+    """What training has produced so far."""
+
+    updates: int = 0
+    best_update: int = 0  # of the model that is tested
+    loss: float = 0.0
+    grad_norm: float = 0.0
+    tokens: int = 0
+    flops: int = 0
+    first_step_s: float = 0.0
+    step_s: list[float] = field(default_factory=list)
+    shapes: set[Any] = field(default_factory=set)
+    curve: list[dict[str, float]] = field(default_factory=list)
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+def train(cell: Cell, folder: Path, task: Task, net: Net, model: Model, done: Done, progress: Progress) -> None:
+    """Every update, with validation and gradient flow in between, then the test split; the curves go into ``folder``.
+
+    With patience, training ends after so many validations without a better score, and the best model is what is tested.
+    """
+    flow: dict[str, Array] = {}
+    best: Snapshot | None = None
+    with (folder / "metrics.jsonl").open("w", encoding="utf-8") as curves:
+        while done.updates < cell.steps and not _stalled(cell, done):
+            if done.updates in cell.flow_at:
+                flow |= _flow(cell, task, model, done.updates)
+            advance(cell, task, net, model, done, curves)
+            progress(done.updates, done.loss)
+            if done.updates == cell.steps or (cell.eval_every and done.updates % cell.eval_every == 0):
+                scores = _score(task, model, "val", cell.batch, done.updates)
+                done.curve.append({"step": done.updates, "train_s": sum(done.step_s), **scores})
+                _point(curves, done.updates, {f"eval/{name}": value for name, value in scores.items()})
+                if not cell.patience or _better(task, scores, done.scores.get("val")):
+                    done.scores["val"], done.best_update = scores, done.updates
+                    best = model.snapshot() if cell.patience else None
+    if done.updates in cell.flow_at:
+        flow |= _flow(cell, task, model, done.updates)
+    if flow:
+        np.savez(folder / "flow.npz", **flow)  # type: ignore[arg-type]
+    if best is not None:
+        model.load(best)
+    done.scores["test"] = _score(task, model, "test", cell.batch, done.best_update)
+
+
+def _flow(cell: Cell, task: Task, model: Model, step: int) -> dict[str, Array]:
+    """The gradient flow on the batch of update ``step`` + 1."""
+    handle = model.put(task.batch("train", cell.seed, step, cell.batch))
+    return {f"{step}/{name}": f for name, f in model.flow(handle).items()}
+
+
+def _better(task: Task, scores: dict[str, float], best: dict[str, float] | None) -> bool:
+    new, old = scores[task.metric], best[task.metric] if best else None
+    return old is None or (new > old if task.better == "higher" else new < old)
+
+
+def _stalled(cell: Cell, done: Done) -> bool:
+    """Whether as many validations as patience allows have passed since the best one."""
+    return bool(cell.patience) and sum(point["step"] > done.best_update for point in done.curve) >= cell.patience
+
+
+def advance(cell: Cell, task: Task, net: Net, model: Model, done: Done, curves: TextIO) -> None:
+    """The next update, with everything the runner does around it; only the update itself is in ``step_s``."""
+    batch = task.batch("train", cell.seed, done.updates, cell.batch)
+    lr = cell.schedule.rate(cell.optim.lr, done.updates + 1, cell.steps)
+    result, step_s = timed(model, done, batch, model.put(batch), lr)
+    _finite({"loss": result.loss, "gradient norm": result.grad_norm}, f"update {done.updates + 1}")
+    done.updates, done.loss, done.grad_norm = done.updates + 1, result.loss, result.grad_norm
+    done.tokens += int(batch.lengths.sum()) + (0 if batch.y_lengths is None else int(batch.y_lengths.sum()))
+    done.flops += network.flops(net, batch)
+    _point(curves, done.updates, _curves(result, step_s) | ({} if cell.schedule == Schedule() else {"train/lr": lr}))
+
+
+def timed(model: Model, done: Done, batch: Batch, handle: Any, lr: float) -> tuple[StepResult, float | None]:
+    """One update and its seconds; None where it compiled, which is counted apart."""
+    result, step_s = clock.seconds(lambda: model.wait(model.step(handle, lr)))
+    shape = (batch.x.shape, batch.y.shape)
+    if shape in done.shapes:
+        done.step_s.append(step_s)
+        return result, step_s
+    done.shapes.add(shape)
+    done.first_step_s += step_s
+    return result, None
+
+
+def _score(task: Task, model: Model, split: str, size: int, step: int) -> dict[str, float]:
+    batches = [task.batch(split, 0, k, size) for k in range(task.batches(split, size))]
+    if task.signature.kind == "translate":
+        predictions = [model.decode(model.put(batch)) for batch in batches]
+    else:
+        predictions = [model.outputs(model.put(batch))[0] for batch in batches]
+    scores = task.score(predictions, batches)
+    _finite(scores, f"{split} after update {step}")
+    return scores
+
+
+def _finite(values: dict[str, float], where: str) -> None:
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise Diverged(f"{name} is {value} at {where}")
+
+
+def _curves(result: StepResult, step_s: float | None) -> dict[str, float]:
+    values = {"train/loss": result.loss, "grad/global_norm": result.grad_norm}
+    values |= {f"grad/{name.replace('/', '.')}": norm for name, norm in result.param_norms.items()}
+    if step_s is not None:
+        values["train/ms_per_step"] = 1e3 * step_s
+    return values
+
+
+def _point(curves: TextIO, step: int, values: dict[str, float]) -> None:
+    """One line of metrics.jsonl, flushed: seven digits are enough to draw."""
+    rounded = {name: float(f"{value:.7g}") for name, value in values.items()}
+    point = {"step": step, "time_ms": clock.wall_ms(), "values": rounded}
+    curves.write(json.dumps(point, allow_nan=False) + "\n")
+    curves.flush()

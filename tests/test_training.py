@@ -1,0 +1,97 @@
+"""Training: the learning rate follows its schedule, and with patience it stops in time and goes back to the best."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from backends.reference import trainer
+from suite import cell, record, weights
+from suite.spec import params
+from suite.spec.cell import Cell
+from suite.spec.schedule import Schedule
+from tests.probes import PLUGIN, tiny
+
+Trainer = trainer.Trainer
+
+
+@pytest.fixture(autouse=True)
+def plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(PLUGIN))
+
+
+def rates(monkeypatch: pytest.MonkeyPatch, c: Cell, folder: Path) -> list[float]:
+    told: list[float] = []
+    honest = Trainer.step
+    monkeypatch.setattr(Trainer, "step", lambda self, handle, lr: told.append(lr) or honest(self, handle, lr))
+    assert cell.run(c, folder, "p").outcome == "ok"
+    return told[1:]  # the first is the check's
+
+
+def test_updates_follow_the_schedule(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    schedule = Schedule("linear", warmup=1)
+    c = tiny(schedule=schedule)
+    want = [schedule.rate(c.optim.lr, t, c.steps) for t in range(1, c.steps + 1)]
+    assert rates(monkeypatch, c, tmp_path) == want
+    assert len(set(want)) == c.steps
+    points = [json.loads(line)["values"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [p["train/lr"] for p in points if "train/lr" in p] == pytest.approx(want)
+
+
+def test_without_a_schedule_the_rate_stays_and_has_no_curve(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert set(rates(monkeypatch, tiny(), tmp_path)) == {tiny().optim.lr}
+    assert "train/lr" not in (tmp_path / "metrics.jsonl").read_text()
+
+
+def scored(monkeypatch: pytest.MonkeyPatch, scores: list[float]) -> None:
+    """The task's validation scores, one after the other; the test's is what comes last."""
+    from recurbench_probe import Probe  # type: ignore[import-not-found]
+
+    told = iter(scores)
+    monkeypatch.setattr(Probe, "score", lambda self, predictions, batches: {"accuracy": next(told)})
+
+
+@pytest.mark.parametrize(
+    ("scores", "updates", "best"),
+    [
+        ([0.1, 0.2, 0.3, 0.4, 0.4], 8, 8),  # better to the end
+        ([0.1, 0.3, 0.2, 0.3, 0.3], 8, 4),  # two without a better one: equal is not better
+        ([0.5, 0.1, 0.2, 0.5], 6, 2),
+        ([0.1, 0.1, 0.2, 0.1, 0.2], 8, 6),  # one of patience is left
+    ],
+)
+def test_patience(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scores: list[float], updates: int, best: int
+) -> None:
+    scored(monkeypatch, scores)
+    got = cell.run(tiny(steps=8, patience=2), tmp_path, "p")
+    assert (got.outcome, got.updates, got.best_update) == ("ok", updates, best)
+    assert (
+        got.scores["val"]["accuracy"] == max(point["accuracy"] for point in got.curve) == got.scores["test"]["accuracy"]
+    )
+    assert record.read(tmp_path / "result.json") == got
+    final = weights.load(tmp_path / "weights.safetensors")
+    assert final.step == best
+    assert got.digests["final"] == params.digest(final.params)
+
+
+def test_the_best_model_is_the_one_that_is_tested(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    short = cell.run(tiny(steps=2), tmp_path / "short", "p")
+    scored(monkeypatch, [0.5, 0.1, 0.1, 0.5])
+    stopped = cell.run(tiny(steps=8, patience=2), tmp_path / "stopped", "p")
+    assert stopped.best_update == short.updates == short.best_update == 2
+    assert stopped.digests["final"] == short.digests["final"]
+
+
+def test_without_patience_the_last_model_is_tested(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    scored(monkeypatch, [0.5, 0.1, 0.1])
+    got = cell.run(tiny(), tmp_path, "p")
+    assert (got.updates, got.best_update, got.scores["val"]["accuracy"]) == (4, 4, 0.1)
+
+
+def test_patience_without_validation_is_refused() -> None:
+    with pytest.raises(ValueError, match=re.escape("patience is 2, eval_every 0; patience counts validations")):
+        tiny(patience=2, eval_every=0)
