@@ -47,6 +47,7 @@ class CharLm:
         text = data.text(SET, PATH)
         self.time, self.characters = time, sorted(set(text))
         number = {character: i for i, character in enumerate(self.characters)}
+        self.start = number["\n"]  # what a text that is written goes on from
         tokens = np.array([number[character] for character in text], np.int32)
         self.signature = Signature("label", "xent", inputs=len(number), outputs=len(number))
         self._train, *rest = np.split(tokens, [len(tokens) * 18 // 20, len(tokens) * 19 // 20])

@@ -78,6 +78,15 @@ def valid(tokens: Sequence[int] | Array) -> bool:
     return state == "end"
 
 
+def ends(tokens: Sequence[int] | Array) -> bool:
+    """Whether a string ends with these symbols, right or wrong: at its second E (the first is the inner string's).
+
+    >>> ends([1, 2, 1, 3, 6, 6, 7]), ends([1, 2, 1, 3, 6, 6, 7, 3, 7])
+    (False, True)
+    """
+    return PAD in tokens or text(tokens).count("E") == 2
+
+
 def visits() -> Array:
     """How often a string is in each state before its end, on average: the solution of v = start + v P; (states,)."""
     moves = np.zeros((len(STATES), len(STATES)))
@@ -107,8 +116,10 @@ class Reber:
     metric = "excess_nats"
     better: Literal["higher", "lower"] = "lower"
     signature = Signature("label", "xent", inputs=1 + len(SYMBOLS), outputs=1 + len(SYMBOLS))
+    start = 1 + SYMBOLS.index("B")  # every string's first symbol
     text = staticmethod(text)
     valid = staticmethod(valid)
+    ends = staticmethod(ends)
 
     def __init__(self, time: int = 30, data_seed: int = 0, val_size: int = 1000, test_size: int = 2000) -> None:
         common.whole_number(self.name, 0, data_seed=data_seed)
