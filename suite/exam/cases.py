@@ -19,8 +19,8 @@ from suite.spec.random import Stream
 ADAM = Optim("adam", lr=2e-2, clip=0.05, eps=1e-4)
 BLOCKS = {  # a Transformer's sizes, case by case: heads divide the width, LN needs some, two train their positions
     "label": Sizes(hidden=6, heads=2),
-    "deep": Sizes(hidden=6, layers=2, bidirectional=True, heads=3),
-    "translate": Sizes(hidden=6, layers=2, heads=3, positions=8),
+    "deep": Sizes(hidden=12, layers=2, bidirectional=True, heads=3),
+    "translate": Sizes(hidden=12, layers=2, heads=4, positions=8),
     "one": Sizes(hidden=4, heads=2),
     "both-ways": Sizes(hidden=5, bidirectional=True, heads=1, positions=9),
     "last": Sizes(hidden=3, heads=3),

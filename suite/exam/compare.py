@@ -88,18 +88,18 @@ def rel_error(got: Array | float, want: Array | float, floor: float = 0.0) -> fl
 
 
 def worst(check: str, got: Mapping[str, Array], want: Mapping[str, Array], limit: float, floor: float = 0.0) -> Check:
-    """The largest error over tensors of the same names; a missing or extra name fails."""
+    """The largest error over tensors of the same names, 0 if there are none; a missing or extra name fails."""
     if set(got) != set(want):
         different = ", ".join(sorted(set(got) ^ set(want)))
         return Check(check, math.inf, limit, different, "these names are in one of the two only")
     errors = {name: rel_error(got[name], want[name], floor) for name in want}
-    where = max(errors, key=lambda name: math.inf if math.isnan(errors[name]) else errors[name])
-    return Check(check, errors[where], limit, where)
+    where = max(errors, key=lambda name: math.inf if math.isnan(errors[name]) else errors[name], default="")
+    return Check(check, errors.get(where, 0.0), limit, where)
 
 
 def gradient_floor(grads: Mapping[str, Array]) -> float:
     """The absolute size below which a gradient tensor is compared on the scale of the whole."""
-    return SMALL_GRADIENT * max(float(np.max(np.abs(g))) for g in grads.values())
+    return SMALL_GRADIENT * max((float(np.max(np.abs(g))) for g in grads.values()), default=0.0)
 
 
 def l2_error(got: Mapping[str, Array], want: Mapping[str, Array]) -> float:
