@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ from suite.spec.arch import Arch
 
 SPEC_VERSION = "1"  # changes whenever the meaning of a Cell changes: a new value voids every resume
 IMPLEMENTATIONS = ("stock", "scan", "scan-compiled")
+IN_BATCH = ("xent_batch", "bpr_max", "top1_max")  # losses whose negatives are the other rows' targets
 PAD, BOS, EOS, UNK = 0, 1, 2, 3  # one numbering for every vocabulary that needs them
 
 Array = NDArray[Any]
@@ -37,24 +39,33 @@ class Signature:
     kind   "label"      an output at every step          outputs (B, T, O)
            "final"      one output a sequence            outputs (B, O)
            "translate"  encoder-decoder, teacher forced  outputs (B, S, O)
-    loss   "xent" (mean over scored targets, nats) or "mse" (mean over rows and values)
+    loss   "xent" (mean over scored targets, nats) or "mse" (mean over rows and values); "label" also has those that
+           rank a target among the other rows', "xent_batch", "bpr_max" and "top1_max": ``suite.spec.session_loss``
     inputs    size of the input vocabulary, or number of real features where ``tokens`` is False
     outputs   number of classes (for "translate": the target vocabulary), or of real values
     longest_target   "translate" only: how many tokens greedy decoding may write
+    smoothing   "xent" only: the share of each target that all classes divide alike; a task's own is 0
     """
 
     kind: Literal["label", "final", "translate"]
-    loss: Literal["xent", "mse"]
+    loss: Literal["xent", "mse", "xent_batch", "bpr_max", "top1_max"]
     inputs: int
     outputs: int
     tokens: bool = True
     longest_target: int = 0
+    smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         if self.loss == "mse" and self.kind != "final":
             raise ValueError(f"signature: loss 'mse' goes with kind 'final', not with {self.kind!r}")
+        if self.loss in IN_BATCH and self.kind != "label":
+            raise ValueError(f"signature: loss {self.loss!r} goes with kind 'label', not with {self.kind!r}")
         if self.kind == "translate" and self.longest_target < 1:
             raise ValueError("signature: kind 'translate' needs longest_target >= 1")
+        if not 0 <= self.smoothing < 1:
+            raise ValueError(f"signature: smoothing is {self.smoothing}; it must be at least 0 and less than 1")
+        if self.smoothing and self.loss != "xent":
+            raise Unsupported(f"{self.loss}/smoothing: only the loss 'xent' has classes to smooth; set smoothing = 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +121,7 @@ class Batch:
     scored   bool: which targets count in loss and score; (B, T), (B, S) or (B,)
     y_in     "translate" only: (B, S) int32, what the decoder reads (bos, then y shifted by one)
     y_lengths  "translate" only: (B,) int32, valid target steps with eos, 1..S
+    masks    site -> (B, F) float64: what dropout multiplies by, see ``suite.spec.dropout``; empty for none
     """
 
     x: Array
@@ -118,6 +130,7 @@ class Batch:
     scored: Array
     y_in: Array | None = None
     y_lengths: Array | None = None
+    masks: Mapping[str, Array] = MappingProxyType({})
 
     @property
     def valid(self) -> NDArray[np.bool_]:
@@ -140,7 +153,7 @@ class Batch:
         vocabularies = (
             ("x", self.x if signature.tokens else None, signature.inputs),
             ("y_in", self.y_in, signature.outputs),
-            ("y", self.y if signature.loss == "xent" else None, signature.outputs),
+            ("y", self.y if signature.loss != "mse" else None, signature.outputs),
         )
         for name, ids, size in vocabularies:
             if ids is not None and not (ids.min() >= 0 and ids.max() < size):
