@@ -49,6 +49,7 @@ EXPECTED = {
         "carry": "h_{t-1} is not carried and r multiplies the candidate's output",
         "gradient": "gradient at layer0/W, layer0/U, layer0/b, layer0/c, x: error",
         "no bias_hh": "one bias is missing (layer0/c)\nnot examined: everything else",
+        "not finite": "outputs are not finite\nnot examined: everything else",
         "half": "GRU computes in bfloat16; it must compute in float32 or float64",
         "not recurrent": "it must have those of torch.nn.GRU",
         "whole": WHOLE,

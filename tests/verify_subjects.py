@@ -33,6 +33,8 @@ def pytorch() -> Iterator[tuple[str, Any, str]]:
             c = torch.zeros(12, dtype=x_t.dtype) if self.mistake == "no bias_hh" else self.bias_hh_l0
             a, u = x_t @ self.weight_ih_l0.T + self.bias_ih_l0, h @ self.weight_hh_l0.T + c
             r, z = torch.sigmoid(a[:, :4] + u[:, :4]), torch.sigmoid(a[:, 4:8] + u[:, 4:8])
+            if self.mistake == "not finite":
+                r = r * float("nan")
             if self.mistake == "swapped":
                 r, z = z, r
             n = torch.tanh(a[:, 8:] + r * u[:, 8:])
@@ -102,7 +104,7 @@ def pytorch() -> Iterator[tuple[str, Any, str]]:
     yield "rnn", nn.RNN(3, 4, batch_first=True), "rnn"
     yield "peephole", Peephole(), "lstm_peephole"
     yield "gru for lstm", nn.GRU(3, 4), "lstm"
-    for mistake in ("none", "swapped", "before", "carry", "gradient", "no bias_hh"):
+    for mistake in ("none", "swapped", "before", "carry", "gradient", "no bias_hh", "not finite"):
         yield mistake, MyGRU(mistake), "gru"
     yield "half", nn.GRU(3, 4, batch_first=True, dtype=torch.bfloat16), "gru"
     yield "not recurrent", nn.Linear(3, 4), "gru"
