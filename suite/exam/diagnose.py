@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from suite.exam import diagnose_blocks
+from suite.exam import diagnose_blocks, diagnose_networks
 from suite.exam.compare import rel_error
 from suite.spec import network, params
 from suite.spec.arch import Arch
@@ -34,11 +34,18 @@ def diagnose(net: Net, p: Params, batch: Batch, outputs: Array) -> str:
     seen = batch.valid if net.signature.kind == "label" else np.ones(len(outputs), bool)
     if rel_error(outputs[seen], honest[seen]) <= AGREES:
         return "only outputs at pads differ: they must read a hidden output of zero"
-    for text, bent_net, bent_params, bent_batch in bends(net, p, batch):
-        bent, _, _ = network.forward(bent_net, bent_params, bent_batch)
+    for text, bent in _wrong(net, p, batch):
         if rel_error(bent[seen], honest[seen]) > AGREES and rel_error(outputs[seen], bent[seen]) <= AGREES:
             return text
     return ""
+
+
+def _wrong(net: Net, p: Params, batch: Batch) -> Iterator[tuple[str, Array]]:
+    """Every known mistake and the outputs that it makes."""
+    for text, bent_net, bent_params, bent_batch in bends(net, p, batch):
+        yield text, network.forward(bent_net, bent_params, bent_batch)[0]
+    if net.signature.kind == "translate" and net.arch.family == "recurrent":
+        yield from diagnose_networks.decoded(net, p, batch)
 
 
 def bends(net: Net, p: Params, batch: Batch) -> Iterator[Bend]:
@@ -57,11 +64,12 @@ def bends(net: Net, p: Params, batch: Batch) -> Iterator[Bend]:
     yield "U is transposed", net, _each(net, p, _transpose(len(arch.gates), hidden)), batch
     start = ", and the backward direction starts in the pads" if net.sizes.bidirectional else ""
     yield f"pads are read as input: lengths are ignored{start}", net, p, _unmasked(batch)
-    if arch.name in ("gru", "gru_before"):
+    yield from diagnose_networks.bends(net, p, batch)
+    if arch.equations in ("gru", "gru_before"):
         yield "z and 1 - z are exchanged", net, _each(net, p, _negate(1, hidden)), batch
         yield from _reset_placed_elsewhere(net, p, batch)
         yield "h_{t-1} is not carried and r multiplies the candidate's output", _no_carry(net), p, batch
-    if arch.name == "lstm":
+    if arch.equations == "lstm":
         for by, text in ((1.0, "1 is added to the forget bias"), (-1.0, "1 is missing from the forget bias")):
             yield text, net, _each(net, p, _shift_forget(by, hidden)), batch
 
@@ -122,14 +130,19 @@ def _unmasked(batch: Batch) -> Batch:
 
 def _reset_placed_elsewhere(net: Net, p: Params, batch: Batch) -> Iterator[Bend]:
     prefixes = [d.prefix for d in params.directions(net)]
-    if net.arch.name == "gru":
+    if net.arch.equations == "gru":
         merged = {n: v for n, v in p.items() if n.rsplit("/", 1)[-1] != "c"}
         for prefix in prefixes:
             merged[f"{prefix}b"] = p[f"{prefix}b"] + p[f"{prefix}c"]
-        yield "reset is applied before the product", replace(net, arch=ARCHS["gru_before"]), merged, batch
+        yield "reset is applied before the product", _around(net, "gru_before"), merged, batch
         return
     extended = p | {f"{prefix}c": np.zeros_like(p[f"{prefix}b"]) for prefix in prefixes}
-    yield "reset is applied after the product", replace(net, arch=ARCHS["gru"]), extended, batch
+    yield "reset is applied after the product", _around(net, "gru"), extended, batch
+
+
+def _around(net: Net, cell: str) -> Net:
+    """The same network around another cell."""
+    return replace(net, arch=replace(net.arch, step=ARCHS[cell].step))
 
 
 def _no_carry(net: Net) -> Net:
