@@ -2,7 +2,7 @@
 
 Exit codes: 0 all well; 1 something that ran is not (a cell diverged or crashed, a check failed); 2 the command or one
 of its names is wrong, said in one line; 130 interrupted. Only the commands that need MLflow import it; frameworks are
-imported in worker processes.
+imported in worker processes, and for `show` in this one.
 """
 
 from __future__ import annotations
@@ -12,68 +12,23 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from suite import __version__, api, facts, listing, registry
 from suite.executors.local import Local
+from suite.options import DEVICE, FOLDER, RESULTS, TIMEOUT, URI, Suite, examples, several
 from suite.progress import Progress
-from suite.run import TIMEOUT_S, one
+from suite.run import one
 from suite.spec.cell import Cell
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Suite(click.Group):
-    """A group that answers a wrong name with the nearest right one, and any refusal with one line."""
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """The command called ``args[0]``."""
-        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
-            raise registry.unknown("command", args[0], self.list_commands(ctx))
-        return super().resolve_command(ctx, args)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run; ValueError is what plans, names, options, data and records refuse with."""
-        try:
-            return super().invoke(ctx)
-        except ValueError as error:
-            if ctx.invoked_subcommand == "worker":  # a fault in a cell, whose whole traceback belongs in its log
-                raise
-            click.echo(f"recurbench: {error}", err=True)
-            ctx.exit(2)
-
-
-def _examples(*lines: str) -> str:
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
-
-
-def _several(name: str, what: str) -> Callable[[F], F]:
-    return click.option(f"--{name}", f"{name}s", multiple=True, metavar="NAME", help=f"{what}; may be repeated.")
-
-
-FOLDER: dict[str, Any] = {"type": click.Path(path_type=Path), "default": Path("results"), "show_default": True}
-RESULTS = click.option("--results", help="Where records are.", **FOLDER)
-DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Instead of the cpu, or of the plan's.")
-URI = click.option(
-    "--tracking-uri", metavar="URI", help="MLflow server or store; default <results>/mlflow.db; 'none' switches it off."
-)
-TIMEOUT = click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=TIMEOUT_S,
-    show_default=True,
-    help="Seconds a cell.",
-)
 
 
 @click.group(
     cls=Suite,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=_examples(
+    epilog=examples(
         "python -m suite run quick", "python -m suite list backends", "python -m suite check --backend jax"
     ),
 )
@@ -83,7 +38,7 @@ def main() -> None:
 
 
 @main.command(
-    epilog=_examples(
+    epilog=examples(
         "python -m suite run",
         "python -m suite run learn --backend jax --arch gru --seeds 5",
         "python -m suite run my/plan.toml --resume --tracking-uri none",
@@ -91,10 +46,10 @@ def main() -> None:
     )
 )
 @click.argument("plan", default="quick")
-@_several("backend", "Only this backend, or this one instead")
-@_several("arch", "Only this architecture, or this one instead")
-@_several("task", "Only this task")
-@_several("impl", "Only this implementation, or this one instead")
+@several("backend", "Only this backend, or this one instead")
+@several("arch", "Only this architecture, or this one instead")
+@several("task", "Only this task")
+@several("impl", "Only this implementation, or this one instead")
 @click.option("--seeds", type=click.IntRange(min=1), help="Run seeds 0..N-1.")
 @click.option("--steps", type=click.IntRange(min=1), help="Updates a cell, instead of the plan's.")
 @click.option("--precision", type=click.Choice(["float32", "float64"]), help="Instead of the plan's.")
@@ -146,7 +101,7 @@ def run(
     ctx.exit(api.exit_code(records))
 
 
-@main.command("list", epilog=_examples("python -m suite list backends", "python -m suite list plans"))
+@main.command("list", epilog=examples("python -m suite list backends", "python -m suite list plans"))
 @click.argument("what", metavar=f"[{'|'.join(listing.LISTS)}]")
 def list_(what: str) -> None:
     """What there is, one line each: installed or not, and the reasons for gaps."""
@@ -157,7 +112,7 @@ def list_(what: str) -> None:
 
 
 @main.command(
-    epilog=_examples("python -m suite cell spec.json --out out/", "python -m suite cell result.json --out again/")
+    epilog=examples("python -m suite cell spec.json --out out/", "python -m suite cell result.json --out again/")
 )
 @click.argument("spec", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="The cell's folder.")
@@ -186,7 +141,7 @@ def cell(ctx: click.Context, spec: Path, out: Path, timeout: float) -> None:
 
 
 @main.command(
-    epilog=_examples("python -m suite worker < specs.jsonl", "echo '{\"warm\": {...}}' | python -m suite worker")
+    epilog=examples("python -m suite worker < specs.jsonl", "echo '{\"warm\": {...}}' | python -m suite worker")
 )
 def worker() -> None:
     """Run the cells on standard input, JSON lines; events come on standard output (for other programs)."""
@@ -196,21 +151,21 @@ def worker() -> None:
 
 
 @main.command(
-    epilog=_examples(
+    epilog=examples(
         "python -m suite check",
         "python -m suite check --backend pytorch --arch lstm --precision float64",
         "python -m suite check --slow --json exam.json",
         "python -m suite check --backend jax --device cuda",
     )
 )
-@_several("backend", "Only this backend")
-@_several("arch", "Only this architecture")
-@_several("impl", "Only this implementation")
+@several("backend", "Only this backend")
+@several("arch", "Only this architecture")
+@several("impl", "Only this implementation")
 @click.option(
     "--precision", "precisions", type=click.Choice(["float64", "float32"]), multiple=True, help="Default: both."
 )
 @DEVICE
-@_several("case", "Only this network of the exam (label, deep, translate, one, both-ways, last)")
+@several("case", "Only this network of the exam (label, deep, translate, one, both-ways, last)")
 @click.option("--slow", is_flag=True, help="Also what takes long to compile.")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write every check here.")
 @click.pass_context
@@ -226,7 +181,37 @@ def check(ctx: click.Context, /, precisions: tuple[str, ...], device: str | None
 
 
 @main.command(
-    epilog=_examples(
+    epilog=examples(
+        "python -m suite show results/quick/0123456789abcdef",
+        "python -m suite show my/cell --rows 10 --width 8 --length-penalty 0.6",
+        "python -m suite show my/cell --backend reference --precision float64 --figure attention.svg",
+    )
+)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--rows", type=click.IntRange(min=1), default=5, show_default=True, help="How many examples.")
+@click.option("--width", type=click.IntRange(min=1), default=4, show_default=True, help="Of the beam.")
+@click.option("--length-penalty", type=click.FloatRange(min=0), default=0.0, help="Of Wu et al. 2016; 0 is off.")
+@click.option(
+    "--temperature", type=click.FloatRange(min=0, min_open=True), default=1.0, help="Of texts; below 1 is bolder."
+)
+@click.option("--seed", type=int, default=0, help="Other texts.")
+@click.option("--backend", metavar="NAME", help="Put the weights into this backend's scan implementation.")
+@click.option("--precision", type=click.Choice(["float32", "float64"]), help="Instead of the record's.")
+@DEVICE
+@click.option("--figure", metavar="FILE", type=click.Path(path_type=Path), help="Draw the attention: SVG and PNG.")
+def show(folder: Path, /, **chosen: Any) -> None:
+    """What the trained network in FOLDER (a record and its weights) does with a few examples.
+
+    Translations beside the beam's and the right ones, texts and the share that is valid, or answers and what is right.
+    """
+    from suite.show import show as lines
+
+    for line in lines(folder, **chosen):
+        click.echo(line)
+
+
+@main.command(
+    epilog=examples(
         "python -m suite report",
         "python -m suite report --results results --plan quick --out out/",
         "python -m suite report --plan learn --fill README.md",
@@ -251,7 +236,7 @@ def report(results: Path, plan: str | None, out: Path | None, fill: Path | None)
         click.echo(path)
 
 
-@main.command(epilog=_examples("python -m suite publish run learn", "python -m suite publish out learn --results docs"))
+@main.command(epilog=examples("python -m suite publish run learn", "python -m suite publish out learn --results docs"))
 @click.argument("source", type=click.Path(file_okay=False, path_type=Path))
 @click.argument("plan")
 @RESULTS
@@ -262,7 +247,7 @@ def publish(source: Path, plan: str, results: Path) -> None:
     click.echo(f"{copy(source, results, plan)} records in {results / plan}")
 
 
-@main.command(epilog=_examples("python -m suite sync", "python -m suite sync --tracking-uri http://localhost:5000"))
+@main.command(epilog=examples("python -m suite sync", "python -m suite sync --tracking-uri http://localhost:5000"))
 @URI
 @RESULTS
 @click.pass_context
@@ -279,7 +264,7 @@ def sync(ctx: click.Context, /, tracking_uri: str | None, results: Path) -> None
         ctx.exit(1)
 
 
-@main.command(epilog=_examples("python -m suite ui", "python -m suite ui --results results"))
+@main.command(epilog=examples("python -m suite ui", "python -m suite ui --results results"))
 @RESULTS
 def ui(results: Path) -> None:
     """Open MLflow's dashboard on the results (until Ctrl-C)."""
@@ -289,7 +274,7 @@ def ui(results: Path) -> None:
     os.execvp(command[0], command)
 
 
-@main.command(epilog=_examples("python -m suite env", "python -m suite env > env.json"))
+@main.command(epilog=examples("python -m suite env", "python -m suite env > env.json"))
 def env() -> None:
     """The machine, versions, revision and threads, as JSON: what each record keeps, and what a bug report needs."""
     click.echo(json.dumps(facts.facts(), indent=1))
