@@ -49,15 +49,15 @@ refused("gap", Unsupported, lambda: build("stock"))
 refused("no such implementation", Unsupported, lambda: build("fused"))
 
 model = build()
-from backends.jax import network
+from backends.jax import trainer
 x = np.array([[0, 4], [1, 2]], np.int32)
 batch = Batch(x, np.array([2, 1], np.int32), x % 3, np.ones((2, 2), bool))
 refused("id", ValueError, lambda: model.put(Batch(x + 1, batch.lengths, batch.y, batch.scored)))
 before = {name: p.copy() for name, p in start.params.items()}
 taken = model.snapshot()
 x[:] = 0  # the model must have its own copy of everything: a donated buffer is written to
-traced, loss_rows = [], network.loss_rows
-network.loss_rows = lambda *a: traced.append(1) or loss_rows(*a)
+traced, loss_rows = [], trainer.loss_rows
+trainer.loss_rows = lambda *a: traced.append(1) or loss_rows(*a)
 for lr in (0.1, 0.2, 0.3):
     model.wait(model.step(model.put(batch), lr))
     model.load(model.snapshot())

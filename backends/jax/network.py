@@ -1,4 +1,4 @@
-"""The three networks of ``suite.spec.network``, their loss and greedy decoding, in JAX: pure functions."""
+"""The three networks of ``suite.spec.network`` and their greedy decoding, in JAX: pure functions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from backends.jax import attention, transformer
 from backends.jax.cells import Weights
 from backends.jax.layout import Layout
 from backends.jax.scan import Named
-from suite.spec.contract import BOS, EOS, PAD, Net, Signature
+from suite.spec.contract import BOS, EOS, PAD, Net
 from suite.spec.params import bridge, state_shapes
 from suite.spec.towers import check_state
 
 
 class Data(NamedTuple):
-    """A batch on its device, shapes as in ``suite.spec.contract.Batch``; ``scale`` is 1 / number of scored values."""
+    """A batch on its device, shapes as in ``suite.spec.contract.Batch``.
+
+    ``scored`` are the targets that the loss counts, ``scale`` is 1 / number of their values.
+    """
 
     x: jax.Array
     valid: jax.Array
@@ -72,16 +75,6 @@ def forward(
         if net.signature.kind == "final":
             features = _at_ends(net, features, batch.valid)
     return features @ p["head/V"] + p["head/d"], final
-
-
-def loss_rows(signature: Signature, outputs: jax.Array, batch: Data) -> jax.Array:
-    """Each row's share of the loss (B,): their sum, taken in float64 on the host, is the loss."""
-    if signature.loss == "mse":
-        error = jnp.where(batch.scored[:, None], outputs - batch.y, 0)
-        return batch.scale * jnp.sum(error**2, axis=1)
-    chosen = jnp.take_along_axis(outputs, batch.y[..., None], axis=-1)[..., 0]
-    ce = jax.nn.logsumexp(outputs, axis=-1) - chosen
-    return batch.scale * jnp.where(batch.scored, ce, 0).reshape(len(ce), -1).sum(axis=1)
 
 
 def decode(net: Net, stacks: Stacks, p: Weights, batch: Data) -> jax.Array:

@@ -13,10 +13,12 @@ import numpy as np
 from backends.jax import network
 from backends.jax.cells import Weights
 from backends.jax.layout import Layout, identity, to_canonical, to_native
+from backends.jax.loss import loss_rows
 from backends.jax.network import Data, Runner, Stacks
 from backends.jax.optim import Slots, norms, update
 from backends.jax.scan import Named
 from suite.spec.contract import Array, Batch, Net, Optim, Params, Precision, Snapshot, State, StepResult
+from suite.spec.loss import counted
 from suite.spec.optim import SLOTS, corrections, init_slots
 from suite.spec.params import shapes, stacks, state_shapes
 
@@ -51,6 +53,7 @@ class Trainer:
         """Host to device, features cast once."""
         sig = self._net.signature
         batch.check(sig)
+        batch = counted(sig, batch)
         return Data(
             x=self._send(batch.x, np.int32 if sig.tokens else self._dtype),
             valid=self._send(batch.valid, np.bool_),
@@ -167,7 +170,7 @@ def _flow(net: Net, stacks: Stacks, p: Weights, batch: Data) -> Named:
 def _rows(net: Net, stacks: Stacks, p: Weights, batch: Data, taps: Named | None = None) -> jax.Array:
     state = network.zero_state(net, len(batch.x), p["head/d"].dtype)
     outputs, _ = network.forward(net, stacks, p, batch, state, taps)
-    return network.loss_rows(net.signature, outputs, batch)
+    return loss_rows(net.signature, outputs, batch)
 
 
 def _host(value: jax.Array) -> Array:

@@ -1,4 +1,4 @@
-"""The three networks of ``suite.spec.network``, their loss and greedy decoding, in PyTorch."""
+"""The three networks of ``suite.spec.network`` and their greedy decoding, in PyTorch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from backends.pytorch import attention, transformer
 from backends.pytorch.cells import Weights, affine
 from backends.pytorch.layout import Layout
 from backends.pytorch.scan import Named, Valid
-from suite.spec.contract import BOS, EOS, PAD, Net, Signature
+from suite.spec.contract import BOS, EOS, PAD, Net
 from suite.spec.params import bridge, state_shapes
 from suite.spec.towers import check_state
 
 
 class Data(NamedTuple):
-    """A batch on its device, shapes as in ``suite.spec.contract.Batch``; ``scale`` is 1 / number of scored values."""
+    """A batch on its device, shapes as in ``suite.spec.contract.Batch``.
+
+    ``scored`` are the targets that the loss counts, ``scale`` is 1 / number of their values.
+    """
 
     x: Tensor
     valid: Valid
@@ -71,15 +74,6 @@ def forward(
         if net.signature.kind == "final":
             features = _at_ends(net, features, batch.valid.mask)
     return affine(features, p["head/V"], p["head/d"]), final
-
-
-def loss_rows(signature: Signature, outputs: Tensor, batch: Data) -> Tensor:
-    """Each row's share of the loss (B,): their sum, taken in float64 on the host, is the loss."""
-    if signature.loss == "mse":
-        error = torch.where(batch.scored[:, None], outputs - batch.y, 0.0)
-        return batch.scale * error.square().sum(1)
-    ce = F.cross_entropy(outputs.flatten(0, -2), batch.y.flatten(), reduction="none")
-    return batch.scale * torch.where(batch.scored.flatten(), ce, 0.0).view(len(outputs), -1).sum(1)
 
 
 def decode(net: Net, stacks: Stacks, p: Weights, batch: Data) -> Tensor:

@@ -15,10 +15,12 @@ from torch import Tensor
 from backends.pytorch import network
 from backends.pytorch.cells import Weights
 from backends.pytorch.layout import Layout, identity, to_canonical, to_native
+from backends.pytorch.loss import loss_rows
 from backends.pytorch.network import Data, Runner
 from backends.pytorch.optim import Slots, norms, update
 from backends.pytorch.scan import Named, Packing, Valid
 from suite.spec.contract import Array, Batch, Net, Optim, Params, Precision, Snapshot, State, StepResult
+from suite.spec.loss import counted
 from suite.spec.optim import SLOTS, corrections, init_slots
 from suite.spec.params import shapes, stacks, state_shapes
 
@@ -53,6 +55,7 @@ class Trainer:
         """Host to device. What only the host can know is decided here: which rows are full, and how to pack."""
         sig = self._net.signature
         batch.check(sig)
+        batch = counted(sig, batch)
         return Data(
             x=self._send(batch.x, torch.int64 if sig.tokens else self._dtype),
             valid=self._valid(batch.valid),
@@ -137,7 +140,7 @@ class Trainer:
 
     def _rows(self, batch: Data, taps: Named | None = None) -> Tensor:
         outputs, _ = network.forward(self._net, self._stacks, self._params, batch, self._zero_state(batch), taps)
-        return network.loss_rows(self._net.signature, outputs, batch)
+        return loss_rows(self._net.signature, outputs, batch)
 
     def _zero_state(self, batch: Data) -> Named:
         return network.zero_state(self._net, len(batch.x), self._dtype, self._device)

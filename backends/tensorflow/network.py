@@ -1,4 +1,4 @@
-"""The three networks of ``suite.spec.network``, their loss and greedy decoding, in TensorFlow."""
+"""The three networks of ``suite.spec.network`` and their greedy decoding, in TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from backends.tensorflow import attention, transformer
 from backends.tensorflow.cells import Weights
 from backends.tensorflow.layout import Layout
 from backends.tensorflow.scan import Named
-from suite.spec.contract import BOS, EOS, PAD, Net, Signature
+from suite.spec.contract import BOS, EOS, PAD, Net
 from suite.spec.params import bridge, state_shapes
 from suite.spec.towers import check_state
 
 
 class Data(NamedTuple):
-    """A batch on its device, shapes as in ``suite.spec.contract.Batch``; ``scale`` is 1 / number of scored values."""
+    """A batch on its device, shapes as in ``suite.spec.contract.Batch``.
+
+    ``scored`` are the targets that the loss counts, ``scale`` is 1 / number of their values.
+    """
 
     x: tf.Tensor
     valid: tf.Tensor
@@ -70,16 +73,6 @@ def forward(
         if net.signature.kind == "final":
             features = _at_ends(net, features, batch.valid)
     return tf.tensordot(features, p["head/V"], 1) + p["head/d"], final
-
-
-def loss_rows(signature: Signature, outputs: tf.Tensor, batch: Data) -> tf.Tensor:
-    """Each row's share of the loss (B,): their sum, taken in float64 on the host, is the loss."""
-    zero = tf.zeros((), outputs.dtype)
-    if signature.loss == "mse":
-        error = tf.where(batch.scored[:, None], outputs - batch.y, zero)
-        return batch.scale * tf.reduce_sum(error**2, axis=1)
-    ce = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=batch.y, logits=outputs)
-    return batch.scale * tf.reduce_sum(tf.reshape(tf.where(batch.scored, ce, zero), (ce.shape[0], -1)), axis=1)
 
 
 def decode(net: Net, stacks: Stacks, p: Weights, batch: Data) -> tf.Tensor:

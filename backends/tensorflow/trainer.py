@@ -11,10 +11,12 @@ import tensorflow as tf
 from backends.tensorflow import network
 from backends.tensorflow.cells import Weights
 from backends.tensorflow.layout import Layout, identity, parts, to_canonical, to_native
+from backends.tensorflow.loss import loss_rows
 from backends.tensorflow.network import Data, Runner
 from backends.tensorflow.optim import Slots, norms, update
 from backends.tensorflow.scan import Named
 from suite.spec.contract import Array, Batch, Net, Optim, Params, Precision, Snapshot, State, StepResult
+from suite.spec.loss import counted
 from suite.spec.optim import SLOTS, corrections, init_slots
 from suite.spec.params import shapes, stacks, state_shapes
 
@@ -59,6 +61,7 @@ class Trainer:
         """Host to device, features cast once. Ids are int64, because TensorFlow keeps int32 on the host."""
         sig = self._net.signature
         batch.check(sig)
+        batch = counted(sig, batch)
         return Data(
             x=self._send(batch.x, tf.int64 if sig.tokens else self._dtype),
             valid=self._send(batch.valid, tf.bool),
@@ -150,7 +153,7 @@ class Trainer:
 
     def _rows(self, batch: Data, taps: Named | None = None) -> tf.Tensor:
         outputs, _ = network.forward(self._net, self._stacks, self._params, batch, self._zero_state(batch), taps)
-        return network.loss_rows(self._net.signature, outputs, batch)
+        return loss_rows(self._net.signature, outputs, batch)
 
     def _forward(self, batch: Data, state: Named) -> tuple[tf.Tensor, Named]:
         return network.forward(self._net, self._stacks, self._params, batch, state)

@@ -1,0 +1,50 @@
+"""The losses of ``suite.spec.loss`` in TensorFlow."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from backends.tensorflow.network import Data
+from suite.spec.contract import Signature
+from suite.spec.session_loss import PENALTY
+
+
+def loss_rows(signature: Signature, outputs: tf.Tensor, batch: Data) -> tf.Tensor:
+    """Each row's share of the loss (B,): their sum, taken in float64 on the host, is the loss."""
+    zero = tf.zeros((), outputs.dtype)
+    if signature.loss == "mse":
+        error = tf.where(batch.scored[:, None], outputs - batch.y, zero)
+        return batch.scale * tf.reduce_sum(error**2, axis=1)
+    if signature.loss == "xent":
+        terms = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=batch.y, logits=outputs)
+        if signature.smoothing:
+            chosen = tf.gather(outputs, batch.y, batch_dims=batch.y.shape.rank)
+            terms += signature.smoothing * (chosen - tf.reduce_mean(outputs, axis=-1))
+    else:
+        terms = session_terms(signature.loss, outputs, batch)
+    return batch.scale * tf.reduce_sum(tf.reshape(tf.where(batch.scored, terms, zero), (terms.shape[0], -1)), axis=1)
+
+
+def session_terms(name: str, outputs: tf.Tensor, batch: Data) -> tf.Tensor:
+    """outputs (B, T, O) -> the in-batch loss of each scored target (B, T), all of which have a negative."""
+    y, scored, (rows, steps, _) = tf.transpose(batch.y), tf.transpose(batch.scored), outputs.shape
+    among = tf.transpose(scored[:, None, :] & (y[:, :, None] != y[:, None, :]), (1, 0, 2))  # (B, T, B)
+    among = among | ~batch.scored[..., None]  # what is not scored takes all, so that no softmax is empty
+    r = tf.gather(outputs, tf.broadcast_to(y, (rows, steps, rows)), batch_dims=2)
+    ri = tf.gather(outputs, batch.y[..., None], batch_dims=2)
+    if name == "xent_batch":
+        own = tf.eye(rows, dtype=tf.bool)[:, None]
+        return _logsumexp(r, among | own) - ri[..., 0]
+    w = tf.nn.softmax(_only(r, among))
+    if name == "bpr_max":
+        won = _logsumexp(r + tf.math.log_sigmoid(ri - r), among)
+        return _logsumexp(r, among) - won + PENALTY * tf.reduce_sum(w * r**2, axis=-1)
+    return tf.reduce_sum(w * (tf.sigmoid(r - ri) + tf.sigmoid(r**2)), axis=-1)
+
+
+def _logsumexp(r: tf.Tensor, among: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_logsumexp(_only(r, among), axis=-1)
+
+
+def _only(r: tf.Tensor, among: tf.Tensor) -> tf.Tensor:
+    return tf.where(among, r, tf.constant(float("-inf"), r.dtype))
