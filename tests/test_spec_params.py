@@ -58,16 +58,16 @@ def test_names_and_shapes_of_an_encoder_decoder() -> None:
 
 @pytest.mark.parametrize("arch", ARCHS)
 def test_initial_values_have_the_promised_shape_and_range(arch: str) -> None:
-    n = net(arch, layers=2)
+    n = net(arch, TRANSLATE if ARCHS[arch].attention else LABEL, layers=2)
     p = params.init(n, 0)
     assert {name: value.shape for name, value in p.items()} == params.shapes(n)
     assert all(value.dtype == np.float64 for value in p.values())
     for name, value in p.items():
         last = name.rsplit("/", 1)[-1]
-        if last in ("W", "U", "P"):
+        if last in ("W", "U", "P", "v"):
             assert 0 < np.abs(value).max() <= 0.5, name  # 1/sqrt(4)
-        elif last == "V":
-            assert 0 < np.abs(value).max() <= math.sqrt(6 / 9), name
+        elif last in params.DENSE:
+            assert 0.5 * math.sqrt(6 / sum(value.shape)) < np.abs(value).max() <= math.sqrt(6 / sum(value.shape)), name
         elif last == "b":
             assert value.tolist() == [bias for bias in n.arch.bias for _ in range(4)], name
         elif last in ("g", "k", "q"):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -130,7 +129,7 @@ class Batch:
     scored: Array
     y_in: Array | None = None
     y_lengths: Array | None = None
-    masks: Mapping[str, Array] = MappingProxyType({})
+    masks: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def valid(self) -> NDArray[np.bool_]:

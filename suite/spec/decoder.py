@@ -15,33 +15,43 @@ import numpy as np
 
 from suite.spec import attention
 from suite.spec.contract import Array, Net, Params, State
+from suite.spec.dropout import NONE, Masks, drop
 from suite.spec.params import of, stack
 from suite.spec.stack import run, run_vjp
 
 
 def forward(
-    net: Net, p: Params, x: Array, valid: Array, memory: Array, source: Array, state: State
+    net: Net,
+    p: Params,
+    x: Array,
+    valid: Array,
+    memory: Array,
+    source: Array,
+    state: State,
+    masks: Masks = NONE,
 ) -> tuple[Array, State, Any]:
     """x (B, S, D), valid (B, S), memory (B, T, F), source (B, T) valid -> what is read (B, S, R), final state, tape."""
     layers, own = stack(net, "dec/"), of(p, "attn/")
     if net.arch.attention != "additive":
-        y, state, tapes = run(net, p, layers, x, valid, state)
+        y, state, tapes = run(net, p, layers, x, valid, state, masks)
         if not net.arch.attention:
             return y, state, (tapes, None)
         read, _, tape = attention.general(own, y, memory, source)
         return np.where(valid[..., None], read, 0), state, (tapes, tape)
+    x, masks = drop(masks, "dec/layer0", x), without_x(masks)
     keys, query = memory @ own["Wk"], layers[-1][0].prefix + "h"
     reads, steps = [], []
     for t in range(x.shape[1]):
         c, _, asked = attention.additive(own, state[query], keys, memory, source)
-        y, state, tapes = run(net, p, layers, np.concatenate([x[:, t], c], axis=-1)[:, None], valid[:, t, None], state)
+        both = np.concatenate([x[:, t], c], axis=-1)[:, None]
+        y, state, tapes = run(net, p, layers, both, valid[:, t, None], state, masks)
         reads.append(np.concatenate([y[:, 0], c], axis=-1))
         steps.append((tapes, asked))
     return np.where(valid[..., None], np.stack(reads, axis=1), 0), state, (steps, keys)
 
 
 def vjp(
-    net: Net, p: Params, tape: Any, valid: Array, memory: Array, source: Array, dread: Array, dstate: State
+    net: Net, p: Params, tape: Any, valid: Array, memory: Array, dread: Array, dstate: State, masks: Masks = NONE
 ) -> tuple[Array, State, Array, Params, dict[str, Array]]:
     """dL/dread and dL/d(final state) -> dL/dx, dL/d(first state), dL/dmemory, dL/dp, and the gradient flow."""
     layers, own = stack(net, "dec/"), of(p, "attn/")
@@ -51,10 +61,10 @@ def vjp(
         dp: Params = {}
         if net.arch.attention:
             dread, dmemory, dp = attention.general_vjp(own, tape[1], memory, dread)
-        dx, dstate, ddec, flow = run_vjp(net, p, layers, tape[0], valid, dread, dstate)
+        dx, dstate, ddec, flow = run_vjp(net, p, layers, tape[0], valid, dread, dstate, masks)
         return dx, dstate, dmemory, ddec | _below("attn/", dp), flow
     steps, keys = tape
-    hidden, width = net.sizes.hidden, p["tgt_emb/E"].shape[1]
+    hidden, width, inner = net.sizes.hidden, p["tgt_emb/E"].shape[1], without_x(masks)
     dkeys, query = np.zeros(keys.shape), layers[-1][0].prefix + "h"
     total: Params = {}
     flows: list[dict[str, Array]] = []
@@ -62,7 +72,7 @@ def vjp(
     for t in reversed(range(len(steps))):
         tapes, asked = steps[t]
         dy, dc = dread[:, t, None, :hidden], dread[:, t, hidden:]
-        dboth, dstate, ddec, flow = run_vjp(net, p, layers, tapes, valid[:, t, None], dy, dstate)
+        dboth, dstate, ddec, flow = run_vjp(net, p, layers, tapes, valid[:, t, None], dy, dstate, inner)
         dq, dkeys_t, dmemory_t, dp = attention.additive_vjp(own, asked, memory, dc + dboth[:, 0, width:])
         dstate = dstate | {query: dstate[query] + dq}
         dkeys, dmemory = dkeys + dkeys_t, dmemory + dmemory_t
@@ -72,7 +82,12 @@ def vjp(
         dxs.append(dboth[:, 0, :width])
     total["attn/Wk"] = np.einsum("btf,bta->fa", memory, dkeys)
     flow = {name: np.concatenate([f[name] for f in reversed(flows)]) for name in flows[0]}
-    return np.stack(dxs[::-1], axis=1), dstate, dmemory + dkeys @ own["Wk"].T, total, flow
+    return drop(masks, "dec/layer0", np.stack(dxs[::-1], axis=1)), dstate, dmemory + dkeys @ own["Wk"].T, total, flow
+
+
+def without_x(masks: Masks) -> Masks:
+    """The masks of the layers above the first, whose own is for x and not for [x; c]."""
+    return {name: m for name, m in masks.items() if name != "dec/layer0"}
 
 
 def weights(tape: Any) -> Array:

@@ -17,6 +17,7 @@ import numpy as np
 
 from suite.spec import decoder, towers, transformer
 from suite.spec.contract import BOS, EOS, PAD, Array, Batch, Net, Params, State
+from suite.spec.dropout import drop
 from suite.spec.loss import loss_rows
 from suite.spec.params import bridge, features, shapes, stacks, state_shapes
 from suite.spec.stack import run, run_vjp
@@ -47,14 +48,15 @@ def forward(net: Net, p: Params, batch: Batch, state: State | None = None) -> tu
     layers = stacks(net)
     if net.signature.kind != "translate":
         x = p["emb/E"][batch.x] if net.signature.tokens else batch.x
-        y, final, tape = run(net, p, layers[""], x, batch.valid, state)
-        read = y if net.signature.kind == "label" else _at_ends(net, y, batch)
+        y, final, tape = run(net, p, layers[""], x, batch.valid, state, batch.masks)
+        read = drop(batch.masks, "head", y if net.signature.kind == "label" else _at_ends(net, y, batch))
         return read @ p["head/V"] + p["head/d"], final, (read, tape)
-    memory, enc_final, enc_tape = run(net, p, layers["enc/"], p["src_emb/E"][batch.x], batch.valid, state)
+    memory, enc_final, enc_tape = run(net, p, layers["enc/"], p["src_emb/E"][batch.x], batch.valid, state, batch.masks)
     first = {to: enc_final[source] for to, source in bridge(net).items()}
     read, dec_final, dec_tape = decoder.forward(
-        net, p, p["tgt_emb/E"][batch.y_in], batch.y_valid, memory, batch.valid, first
+        net, p, p["tgt_emb/E"][batch.y_in], batch.y_valid, memory, batch.valid, first, batch.masks
     )
+    read = drop(batch.masks, "head", read)
     return read @ p["head/V"] + p["head/d"], enc_final | dec_final, (read, enc_tape, dec_tape, memory)
 
 
@@ -67,21 +69,21 @@ def gradients(net: Net, p: Params, batch: Batch) -> Gradients:
     layers, read = stacks(net), tape[0]
     flat = doutputs.reshape(-1, doutputs.shape[-1])
     dp: Params = {"head/V": read.reshape(-1, read.shape[-1]).T @ flat, "head/d": flat.sum(0)}
-    dread = doutputs @ p["head/V"].T
+    dread = drop(batch.masks, "head", doutputs @ p["head/V"].T)
     zero = zero_state(net, len(batch.x))
     if net.signature.kind != "translate":
         dy = dread if net.signature.kind == "label" else _at_ends_vjp(net, dread, batch)
-        dx, _, dlayers, flow = run_vjp(net, p, layers[""], tape[1], batch.valid, dy, zero)
+        dx, _, dlayers, flow = run_vjp(net, p, layers[""], tape[1], batch.valid, dy, zero, batch.masks)
         dp |= dlayers
         if net.signature.tokens:
             dp["emb/E"] = _embedding_vjp(p["emb/E"], batch.x, dx)
         return Gradients(float(rows.sum()), rows, {name: dp[name] for name in p}, flow)
     _, enc_tape, dec_tape, memory = tape
     dtgt, dfirst, dmemory, ddec, dec_flow = decoder.vjp(
-        net, p, dec_tape, batch.y_valid, memory, batch.valid, dread, zero
+        net, p, dec_tape, batch.y_valid, memory, dread, zero, batch.masks
     )
     dfinal = zero | {source: dfirst[to] for to, source in bridge(net).items()}
-    dsrc, _, denc, enc_flow = run_vjp(net, p, layers["enc/"], enc_tape, batch.valid, dmemory, dfinal)
+    dsrc, _, denc, enc_flow = run_vjp(net, p, layers["enc/"], enc_tape, batch.valid, dmemory, dfinal, batch.masks)
     dp |= ddec | denc
     dp["src_emb/E"] = _embedding_vjp(p["src_emb/E"], batch.x, dsrc)
     dp["tgt_emb/E"] = _embedding_vjp(p["tgt_emb/E"], batch.y_in, dtgt)

@@ -21,7 +21,7 @@ Initial values (float64; cast once to the compute dtype):
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -153,7 +153,7 @@ def _initial(net: Net, seed: int, choice: Init, name: str, shape: tuple[int, ...
     return np.zeros(shape)
 
 
-def of(params: Params, prefix: str) -> Params:
+def of(params: Mapping[str, Array], prefix: str) -> Params:
     """The parameters below ``prefix``, with the prefix taken off: of(p, "layer0/") -> {"W": ..., "U": ...}."""
     return {name.removeprefix(prefix): p for name, p in params.items() if name.startswith(prefix)}
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from suite.spec.archs.transformer import View, layer_norm, layer_norm_vjp
 from suite.spec.contract import BOS, EOS, PAD, Array, Batch, Net, Params
+from suite.spec.dropout import NONE, Masks, drop
 from suite.spec.params import of
 from suite.spec.towers import Tower, check_length, sinusoid, towers
 
@@ -27,10 +28,10 @@ from suite.spec.towers import Tower, check_length, sinusoid, towers
 def forward(net: Net, p: Params, batch: Batch) -> tuple[Array, Any]:
     """Outputs (B, [T,] O) and the tape."""
     first = towers(net)[0]
-    y, tape = _run(net, p, first, batch.x, batch.valid)
+    y, tape = _run(net, p, first, batch.x, batch.valid, batch.masks)
     tapes = [tape]
     if net.signature.kind == "translate":
-        y, tape = _run(net, p, towers(net)[1], batch.y_in, batch.y_valid, y, batch.valid)
+        y, tape = _run(net, p, towers(net)[1], batch.y_in, batch.y_valid, batch.masks, y, batch.valid)
         tapes.append(tape)
     read = y[np.arange(len(y)), batch.lengths - 1] if net.signature.kind == "final" else y
     return read @ p["head/V"] + p["head/d"], (read, tapes)
@@ -48,7 +49,7 @@ def gradients(net: Net, p: Params, batch: Batch, tape: Any, doutputs: Array) -> 
     for tower, own in reversed(list(zip(towers(net), tapes, strict=True))):
         tokens = batch.y_in if tower.cross else batch.x
         valid = batch.y_valid if tower.cross else batch.valid
-        dy, dtower = _run_vjp(net, p, tower, tokens, valid, own, dy)  # dL/dmemory is dL/dy of the encoder
+        dy, dtower = _run_vjp(net, p, tower, tokens, valid, batch.masks, own, dy)  # dL/dmemory is dL/dy of the encoder
         dp |= dtower
     return {name: dp[name] for name in p}
 
@@ -60,11 +61,11 @@ def decode(net: Net, p: Params, batch: Batch) -> Array:
     """
     rows, steps = len(batch.x), net.signature.longest_target
     enc, dec = towers(net)
-    memory, _ = _run(net, p, enc, batch.x, batch.valid)
+    memory, _ = _run(net, p, enc, batch.x, batch.valid, NONE)
     y_in, out = np.full((rows, steps), PAD, np.int32), np.full((rows, steps), PAD, np.int32)
     y_in[:, 0], done = BOS, np.zeros(rows, bool)
     for t in range(steps):
-        y, _ = _run(net, p, dec, y_in, np.ones((rows, steps), bool), memory, batch.valid)
+        y, _ = _run(net, p, dec, y_in, np.ones((rows, steps), bool), NONE, memory, batch.valid)
         out[:, t] = np.where(done, PAD, (y[:, t] @ p["head/V"] + p["head/d"]).argmax(-1))
         y_in[:, t + 1 : t + 2] = out[:, t : t + 1]
         done |= out[:, t] == EOS
@@ -92,6 +93,7 @@ def _run(
     tower: Tower,
     x: Array | None,
     valid: Array,
+    masks: Masks,
     memory: Array | None = None,
     memory_valid: Array | None = None,
 ) -> tuple[Array, Any]:
@@ -101,18 +103,19 @@ def _run(
     check_length(net, steps)
     n = p[f"{tower.side}emb/E"][x] * width**0.5 if tower.tokens else x @ p["in/V"] + p["in/d"]
     n = n + (p[f"{tower.side}pos/E"][:steps] * width**0.5 if net.sizes.positions else sinusoid(steps, width))
+    n = drop(masks, f"{tower.prefix}emb", n)
     seen = valid[:, None] & (np.tri(steps, dtype=bool) if tower.causal else np.ones((steps, steps), bool))
     view = View(net.sizes.heads, seen, memory, None if memory_valid is None else memory_valid[:, None])
     tapes = []
     for layer in tower.layers(net):
-        n, tape = net.arch.step(of(p, layer), n, view)
+        n, tape = net.arch.step(of(p, layer), n, view._replace(masks=of(masks, layer)))
         tapes.append(tape)
     y, norm = layer_norm(p, f"{tower.prefix}ln", n)
     return np.where(valid[..., None], y, 0), (tapes, norm)
 
 
 def _run_vjp(
-    net: Net, p: Params, tower: Tower, x: Array | None, valid: Array, tape: Any, dy: Array
+    net: Net, p: Params, tower: Tower, x: Array | None, valid: Array, masks: Masks, tape: Any, dy: Array
 ) -> tuple[Array, Params]:
     """dL/dy of a tower -> dL/dmemory (0 where it reads none), dL/dparameter."""
     assert x is not None, "a translate batch has y_in"
@@ -124,6 +127,7 @@ def _run_vjp(
         dn, dread, dblock = net.arch.step_vjp(of(p, layer), own, dn)
         dp |= {layer + name: g for name, g in dblock.items()}
         dmemory = dmemory if dread is None else dmemory + dread
+    dn = drop(masks, f"{tower.prefix}emb", dn)
     if tower.tokens:
         dp[f"{tower.side}emb/E"] = table = np.zeros_like(p[f"{tower.side}emb/E"])
         np.add.at(table, x, dn * width**0.5)

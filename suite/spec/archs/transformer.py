@@ -26,6 +26,7 @@ from suite.spec.arch import Arch
 from suite.spec.archs.layer_norm import norm, norm_vjp
 from suite.spec.attention import softmax, softmax_vjp
 from suite.spec.contract import Array, Params
+from suite.spec.dropout import NONE, Masks, drop
 
 GELU_SCALE, GELU_CUBE = (2.0 / np.pi) ** 0.5, 0.044715
 
@@ -37,12 +38,14 @@ class View(NamedTuple):
     seen         (B, T, T) bool: whether step t (first) may read step j (second)
     memory       (B, M, D): a decoder's block reads it too
     memory_seen  (B, 1, M) bool
+    masks        "attn", "cross", "ffn" -> (B, D): what each part is multiplied by before it is added
     """
 
     heads: int
     seen: Array
     memory: Array | None = None
     memory_seen: Array | None = None
+    masks: Masks = NONE
 
 
 def shapes(width: int, cross: bool = False) -> dict[str, tuple[int, ...]]:
@@ -59,28 +62,28 @@ def step(p: Params, x: Array, view: View) -> tuple[Array, Any]:
     """x (B, T, D) -> x' (B, T, D) and what `step_vjp` needs."""
     n, norm1 = layer_norm(p, "ln1", x)
     y, self_tape = attention(p, "attn", n, n, view.seen, view.heads)
-    x = x + y
+    x = x + drop(view.masks, "attn", y)
     normx = cross_tape = None
     if view.memory is not None:
         n, normx = layer_norm(p, "lnx", x)
         y, cross_tape = attention(p, "cross", n, view.memory, view.memory_seen, view.heads)
-        x = x + y
+        x = x + drop(view.masks, "cross", y)
     n, norm2 = layer_norm(p, "ln2", x)
     y, ffn_tape = feed_forward(p, "ffn", n)
-    return x + y, (norm1, self_tape, normx, cross_tape, norm2, ffn_tape)
+    return x + drop(view.masks, "ffn", y), (norm1, self_tape, normx, cross_tape, norm2, ffn_tape, view.masks)
 
 
 def step_vjp(p: Params, tape: Any, dx: Array) -> tuple[Array, Array | None, Params]:
     """dL/dx' -> dL/dx, dL/dmemory (None where there is no memory), dL/dp."""
-    norm1, self_tape, normx, cross_tape, norm2, ffn_tape = tape
-    dn, dffn = feed_forward_vjp(p, "ffn", ffn_tape, dx)
+    norm1, self_tape, normx, cross_tape, norm2, ffn_tape, masks = tape
+    dn, dffn = feed_forward_vjp(p, "ffn", ffn_tape, drop(masks, "ffn", dx))
     dpart, dln2 = layer_norm_vjp(p, "ln2", norm2, dn)
     dx, dp, dmemory = dx + dpart, dffn | dln2, None
     if cross_tape is not None:
-        dn, dmemory, dcross = attention_vjp(p, "cross", cross_tape, dx)
+        dn, dmemory, dcross = attention_vjp(p, "cross", cross_tape, drop(masks, "cross", dx))
         dpart, dlnx = layer_norm_vjp(p, "lnx", normx, dn)
         dx, dp = dx + dpart, dp | dcross | dlnx
-    dquery, dkey, dattn = attention_vjp(p, "attn", self_tape, dx)
+    dquery, dkey, dattn = attention_vjp(p, "attn", self_tape, drop(masks, "attn", dx))
     dpart, dln1 = layer_norm_vjp(p, "ln1", norm1, dquery + dkey)
     return dx + dpart, dmemory, dp | dattn | dln1
 
