@@ -91,8 +91,8 @@ def decoded(net: Net, p: Params, batch: Batch) -> Iterator[tuple[str, Array]]:
     }
     for text, weigh in weighings.items():
         yield text, _decode(net, p, batch, memory, start, weigh)
-    asked = "state after the step" if net.arch.attention == "additive" else "output of the step before"
-    yield f"the attention is asked with the {asked}", _decode(net, p, batch, memory, start, moved=True)
+    side = "after" if net.arch.attention == "additive" else "before"
+    yield f"the attention is asked with the state {side} the step", _decode(net, p, batch, memory, start, moved=True)
     if net.arch.attention == "general":
         yield "the read-out's tanh is missing", _decode(net, p, batch, memory, start, squash=lambda z: z)
 
