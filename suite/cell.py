@@ -45,7 +45,7 @@ def run(
 
 def _run(cell: Cell, folder: Path, base: Record, progress: Progress) -> tuple[Record, dict[str, str]]:
     task = _task(cell.task, cell.options)
-    net = Net(registry.arch(cell.arch), task.signature, cell.sizes)
+    net = Net(registry.arch(cell.arch), replace(task.signature, smoothing=cell.smoothing), cell.sizes)
     module = registry.backend(cell.backend)
     registry.implementation(module, cell.arch, cell.impl)
     setup(cell.backend, cell.precision, cell.device, cell.threads)

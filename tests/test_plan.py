@@ -83,6 +83,7 @@ def test_filters_narrow_by_what_the_plan_has_and_put_in_what_it_lacks(demo: str)
         ('title = "t"', "", "demo.toml: title is missing"),
         ("batch = 4", "batch = true", "demo.toml: defaults.batch is True; input should be a valid integer"),
         ("batch = 4", "batch = 0", "demo.toml: cell: batch is 0; it must be at least 1"),
+        ("batch = 4", "batch = 4\nsmoothing = 1", "demo.toml: cell: smoothing is 1.0; it must be at least 0 and less"),
         ("batch = 4", "batch = ", "demo.toml: not TOML: "),
         ('"gru"', '"gruu"', "demo.toml: arch 'gruu' is not known; did you mean 'gru'? known: rnn,"),
         ('"jax"', '"jaxx"', "demo.toml: backend 'jaxx' is not known; did you mean 'jax'?"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,17 @@ def test_without_patience_the_last_model_is_tested(monkeypatch: pytest.MonkeyPat
 def test_patience_without_validation_is_refused() -> None:
     with pytest.raises(ValueError, match=re.escape("patience is 2, eval_every 0; patience counts validations")):
         tiny(patience=2, eval_every=0)
+
+
+def test_smoothing_is_trained_by_and_not_scored_by(tmp_path: Path) -> None:
+    still = replace(tiny().optim, lr=0.0)  # so that both have the same parameters
+    plain, smooth = (cell.run(tiny(smoothing=s, optim=still), tmp_path / str(s), "p") for s in (0.0, 0.5))
+    assert (plain.outcome, smooth.outcome) == ("ok", "ok")
+    assert smooth.last_loss != plain.last_loss
+    assert smooth.scores == plain.scores
+
+
+def test_smoothing_of_values_is_refused(tmp_path: Path) -> None:
+    got = cell.run(tiny(task="adding", smoothing=0.1), tmp_path, "p")
+    assert got.outcome == "unsupported"
+    assert got.reason.startswith("mse/smoothing: only the loss 'xent' has classes to smooth")
