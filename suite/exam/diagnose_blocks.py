@@ -21,7 +21,7 @@ PROJECTIONS = ("Wq", "Wk", "Wv")
 def bends(net: Net, p: Params, batch: Batch) -> Iterator[Bend]:
     """Every known mistake: its name, and the network, parameters and batch that make the oracle commit it."""
     width, heads = net.sizes.hidden, net.sizes.heads
-    across = np.arange(width).reshape(heads, -1).T.ravel()  # column c of head c mod heads
+    across = np.arange(width).reshape(-1, heads).T.ravel()  # column c belongs to head c mod heads
     weights: dict[str, Callable[[str, Array], Array]] = {
         "the scale of the scores is missing": lambda name, v: v * (width / heads) ** 0.5 if name == "Wq" else v,
         "heads take every n-th column and not neighbours": lambda name, v: _take(name, v, across),
