@@ -15,11 +15,12 @@ Equal scores share the mean of their ranks. No list is better on average than th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
-from suite.spec.contract import Array, Batch, Bound, Signature
+from suite.spec.contract import IN_BATCH, Array, Batch, Bound, Signature
 from suite.spec.random import Stream
 from tasks import common
 
@@ -30,7 +31,10 @@ NOBODY = ITEMS
 
 
 class Sessions:
-    """Items of a session in, the next item out at every step. ``loss``: only "xent" so far.
+    """Items of a session in, the next item out at every step.
+
+    ``loss``: what training minimises, "xent" over all items or, over those of a batch, "xent_batch", "bpr_max" or
+    "top1_max" (``suite.spec.session_loss``); scores are the same of each.
 
     >>> task = Sessions(train_size=5, val_size=2, test_size=2)
     >>> batch = task.batch("train", seed=0, step=0, size=1)
@@ -41,19 +45,19 @@ class Sessions:
     name = "sessions"
     metric = "recall20"
     better: Literal["higher", "lower"] = "higher"
-    signature = Signature("label", "xent", inputs=ITEMS, outputs=ITEMS)
 
     def __init__(
         self,
-        loss: str = "xent",
+        loss: Literal["xent", "xent_batch", "bpr_max", "top1_max"] = "xent",
         data_seed: int = 0,
         train_size: int = 5000,
         val_size: int = 1000,
         test_size: int = 1000,
     ) -> None:
-        common.one_of(self.name, "loss", loss, ["xent"])
+        common.one_of(self.name, "loss", loss, ["xent", *IN_BATCH])
         common.whole_number(self.name, 0, data_seed=data_seed)
         common.whole_number(self.name, 2, train_size=train_size, val_size=val_size, test_size=test_size)
+        self.signature = Signature("label", loss, inputs=ITEMS, outputs=ITEMS)
         self._data = f"data/{self.name}/{data_seed}"
         world = Stream(f"{self._data}/world")
         popular = (np.arange(ITEMS) + 1.0) ** -ZIPF
@@ -84,7 +88,7 @@ class Sessions:
         asked = np.concatenate([b.scored.sum(1) for b in batches])
         hits = np.concatenate([here.sum(1) for here in listed])
         inverse = np.concatenate([(here / r).sum(1) for here, r in zip(listed, rank, strict=True)])
-        loss = common.mean_loss(self.signature, predictions, batches)
+        loss = common.mean_loss(replace(self.signature, loss="xent"), predictions, batches)
         return common.share("recall20", hits, asked) | common.share("mrr20", inverse, asked) | {"loss": loss}
 
     def bounds(self, bidirectional: bool) -> tuple[Bound, ...]:

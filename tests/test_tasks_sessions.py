@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter, defaultdict
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from suite.contract import right_answers
-from suite.spec.contract import Array, Unsupported
+from suite.spec.contract import IN_BATCH, Array, Unsupported
 from tasks.sessions import ITEMS, LONGEST, NOBODY, Sessions, _rank
 from tests.task_runs import scored, training, whole
 
@@ -123,13 +125,26 @@ def test_a_network_that_says_nothing_is_not_lucky(task: Sessions) -> None:
         assert scored(task, test, lambda b, v=value: np.full((*b.x.shape, ITEMS), v))["recall20"] == 0.0
 
 
+@pytest.mark.parametrize("loss", IN_BATCH)
+def test_the_loss_is_trainings_alone(loss: Any) -> None:
+    small = {"train_size": 20, "val_size": 4, "test_size": 9}
+    plain, ranked = Sessions(**small), Sessions(loss=loss, **small)
+    assert (plain.signature.loss, ranked.signature) == ("xent", replace(plain.signature, loss=loss))
+    assert ranked.digest() == plain.digest()
+    assert ranked.bounds(False) == plain.bounds(False)
+    outputs = np.random.default_rng(0).normal(size=(9, LONGEST - 1, ITEMS))
+    assert scored(ranked, whole(ranked, "test", 9), lambda _: outputs) == scored(
+        plain, whole(plain, "test", 9), lambda _: outputs
+    )
+
+
 def test_an_epoch_meets_each_session_once() -> None:
     task = Sessions(train_size=50, val_size=2, test_size=2)
     assert sum(int(b.scored.any(1).sum()) for b in training(task, 7, 8)) == 50
 
 
 def test_what_it_does_not_offer_is_refused() -> None:
-    with pytest.raises(ValueError, match="sessions: loss is 'bpr'; use one of xent"):
+    with pytest.raises(ValueError, match="sessions: loss is 'bpr'; use one of xent, xent_batch, bpr_max, top1_max"):
         Sessions(loss="bpr")
     with pytest.raises(Unsupported, match="sessions/bidirectional: who reads backwards reads its own answer"):
         Sessions(train_size=2, val_size=2, test_size=2).bounds(True)
