@@ -16,6 +16,7 @@ from backends.jax.cells import CELLS, State, Weights, before_loop, inputs
 from backends.jax.scan import Named, scan
 from suite.spec.attention import MASKED
 from suite.spec.contract import Net
+from suite.spec.dropout import NONE, Masks, drop
 from suite.spec.params import of, stack
 
 
@@ -60,22 +61,32 @@ def decoder(
     memory: Memory,
     state: Named,
     taps: Named | None = None,
+    masks: Masks = NONE,
 ) -> tuple[jax.Array, Named]:
     """x (B, S, D), valid (B, S) -> what is read (B, S, R), and the final state; ``run``: the plain stack's."""
     own = of(p, "attn/")
     if net.arch.attention == "additive":
-        return _additive(net, own, p, x, valid, memory, state, taps)
-    y, final = run(p, x, valid, state, taps)
+        return _additive(net, own, p, drop(masks, "dec/layer0", x), valid, memory, state, taps, masks)
+    y, final = run(p, x, valid, state, taps, masks)
     return (jnp.where(valid[..., None], general(own, y, memory), 0) if own else y), final
 
 
 def _additive(
-    net: Net, own: Weights, p: Weights, x: jax.Array, valid: jax.Array, memory: Memory, state: Named, taps: Named | None
+    net: Net,
+    own: Weights,
+    p: Weights,
+    x: jax.Array,
+    valid: jax.Array,
+    memory: Memory,
+    state: Named,
+    taps: Named | None,
+    masks: Masks,
 ) -> tuple[jax.Array, Named]:
     cell, parts = CELLS[net.arch.equations], len(net.arch.state)
     layers = [layer[0].prefix for layer in stack(net, "dec/")]
     weights = [before_loop(cell, of(p, prefix)) for prefix in layers]
     names = [prefix + s for prefix in layers for s in net.arch.state]
+    above = [None, *(masks.get(prefix.removesuffix("/")) for prefix in layers[1:])]
 
     # they join where a layer's state is new, and stay apart from x: of their concatenation XLA's CPU compiler (jaxlib
     # 0.10.2) makes a wrong gradient in float64
@@ -86,8 +97,8 @@ def _additive(
         old = [state[k : k + parts] for k in range(1, len(state), parts)]
         c = additive(own, old[-1][0], memory)
         y, new = jnp.concatenate([x, c], axis=-1), State()
-        for w, s in zip(weights, old, strict=True):
-            now = cell(w, inputs(cell, w, y), s)
+        for w, s, mask in zip(weights, old, above, strict=True):
+            now = cell(w, inputs(cell, w, y if mask is None else y * mask), s)
             new += tuple(n + added.pop(0) for n in now) if added else now
             y = new[-parts]
         return jnp.concatenate([y, c], axis=-1), *new

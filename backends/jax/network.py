@@ -13,6 +13,7 @@ from backends.jax.cells import Weights
 from backends.jax.layout import Layout
 from backends.jax.scan import Named
 from suite.spec.contract import BOS, EOS, PAD, Net
+from suite.spec.dropout import NONE, Masks, drop
 from suite.spec.params import bridge, state_shapes
 from suite.spec.towers import check_state
 
@@ -30,6 +31,7 @@ class Data(NamedTuple):
     scale: jax.Array
     y_in: jax.Array | None
     y_valid: jax.Array | None
+    masks: Masks
 
 
 class Runner(Protocol):
@@ -38,7 +40,7 @@ class Runner(Protocol):
     layout: Layout
 
     def run(
-        self, p: Weights, x: jax.Array, valid: jax.Array, state: Named, taps: Named | None = None
+        self, p: Weights, x: jax.Array, valid: jax.Array, state: Named, taps: Named | None = None, masks: Masks = NONE
     ) -> tuple[jax.Array, Named]:
         """x (B, T, I), state (B, H) each -> top outputs (B, T, F) and final states; taps (T, B, H): see `flow`."""
         ...
@@ -67,14 +69,16 @@ def forward(
         assert batch.y_in is not None and batch.y_valid is not None, "a translate batch has y_in and y_lengths"
         memory, enc, first = _encode(net, stacks, p, batch, state, taps)
         x = p["tgt_emb/E"][batch.y_in]
-        features, dec = attention.decoder(net, stacks["dec/"].run, p, x, batch.y_valid, memory, first, taps)
+        features, dec = attention.decoder(
+            net, stacks["dec/"].run, p, x, batch.y_valid, memory, first, taps, batch.masks
+        )
         final = enc | dec
     else:
         x = p["emb/E"][batch.x] if net.signature.tokens else batch.x
-        features, final = stacks[""].run(p, x, batch.valid, state, taps)
+        features, final = stacks[""].run(p, x, batch.valid, state, taps, batch.masks)
         if net.signature.kind == "final":
             features = _at_ends(net, features, batch.valid)
-    return features @ p["head/V"] + p["head/d"], final
+    return drop(batch.masks, "head", features) @ p["head/V"] + p["head/d"], final
 
 
 def decode(net: Net, stacks: Stacks, p: Weights, batch: Data) -> jax.Array:
@@ -103,7 +107,7 @@ def _encode(
     net: Net, stacks: Stacks, p: Weights, batch: Data, state: Named, taps: Named | None = None
 ) -> tuple[attention.Memory, Named, Named]:
     """What the decoder attends to, the encoder's final state, and the state that the decoder starts from."""
-    y, final = stacks["enc/"].run(p, p["src_emb/E"][batch.x], batch.valid, state, taps)
+    y, final = stacks["enc/"].run(p, p["src_emb/E"][batch.x], batch.valid, state, taps, batch.masks)
     return attention.remember(net, p, y, batch.valid), final, {to: final[s] for to, s in bridge(net).items()}
 
 

@@ -17,6 +17,7 @@ from jax import lax
 from backends.jax.cells import CELLS, State, Step, Weights, before_loop, inputs
 from backends.jax.layout import identity
 from suite.spec.contract import Net
+from suite.spec.dropout import NONE, Masks, site
 from suite.spec.params import link, of, shapes, stack
 
 Named = dict[str, jax.Array]  # "layer0/h" -> state (B, H), or taps (T, B, H)
@@ -48,26 +49,32 @@ class Scan:
         self.layout = identity(name for name in shapes(net) if name.startswith((f"{prefix}layer", f"{prefix}skip")))
 
     def run(
-        self, p: Weights, x: jax.Array, valid: jax.Array, state: Named, taps: Named | None = None
+        self,
+        p: Weights,
+        x: jax.Array,
+        valid: jax.Array,
+        state: Named,
+        taps: Named | None = None,
+        masks: Masks = NONE,
     ) -> tuple[jax.Array, Named]:
         """x (B, T, I), valid (B, T), state (B, H) each, taps (T, B, H) each -> y (B, T, F) and the final state."""
         x, valid = jnp.swapaxes(x, 0, 1), valid.T[..., None]  # (T, B, I), (T, B, 1)
         final: Named = {}
         for layer in self._layers:
-            ys = []
+            ys, read = [], x * masks[site(layer)] if site(layer) in masks else x
             for d in layer:
                 names = [d.prefix + s for s in self._carried]
                 first = tuple(state[name] for name in names)
                 eps = tuple(taps[name] for name in names) if taps else None
                 own = of(p, d.prefix)
-                a = inputs(self._step, own, x)
+                a = inputs(self._step, own, read)
                 y, last = scan(self._step, before_loop(self._step, own), a, valid, first, d.reverse, eps)
                 final |= zip(names, last, strict=True)
                 ys.append(y)
             y = jnp.concatenate(ys, axis=-1)
             if self._residual:
-                read, name = jnp.where(valid, x, 0), link(layer)
-                y += read @ p[name] if name in p else read
+                kept, name = jnp.where(valid, x, 0), link(layer)
+                y += kept @ p[name] if name in p else kept
             x = y
         return jnp.swapaxes(x, 0, 1), final
 

@@ -62,6 +62,7 @@ class Trainer:
             scale=self._send(1.0 / (batch.count * (sig.outputs if sig.loss == "mse" else 1)), self._dtype),
             y_in=None if batch.y_in is None else self._send(batch.y_in, np.int32),
             y_valid=None if batch.y_in is None else self._send(batch.y_valid, np.bool_),
+            masks={site: self._send(m, self._dtype) for site, m in batch.masks.items()},
         )
 
     def step(self, handle: Data, lr: float) -> jax.Array:

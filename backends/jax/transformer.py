@@ -15,6 +15,7 @@ from backends.jax.layout import identity
 from suite.spec.archs.layer_norm import EPS
 from suite.spec.attention import MASKED
 from suite.spec.contract import BOS, EOS, PAD, Net
+from suite.spec.dropout import NONE, Masks, drop
 from suite.spec.params import of
 from suite.spec.towers import check_length, shapes, sinusoid, towers
 
@@ -35,6 +36,7 @@ class Blocks:
         p: Weights,
         x: jax.Array,
         valid: jax.Array,
+        masks: Masks = NONE,
         memory: jax.Array | None = None,
         memory_valid: jax.Array | None = None,
     ) -> jax.Array:
@@ -47,8 +49,9 @@ class Blocks:
         else:
             n += jnp.asarray(sinusoid(steps, width), n.dtype)
         seen = valid[:, None] & np.tri(steps, dtype=bool) if tower.causal else valid[:, None]
+        n = drop(masks, f"{tower.prefix}emb", n)
         for layer in tower.layers(net):
-            n = block(of(p, layer), n, seen, net.sizes.heads, memory, memory_valid)
+            n = block(of(p, layer), n, seen, net.sizes.heads, of(masks, layer), memory, memory_valid)
         return jnp.where(valid[..., None], layer_norm(of(p, f"{tower.prefix}ln/"), n), 0)
 
     def ran(self) -> set[str]:
@@ -65,10 +68,10 @@ def forward(net: Net, stacks: Mapping[str, Any], p: Weights, batch: Data) -> jax
     """Outputs (B, [T,] O); ``stacks``: `Blocks` by prefix."""
     if net.signature.kind == "translate":
         assert batch.y_in is not None and batch.y_valid is not None, "a translate batch has y_in and y_lengths"
-        memory = stacks["enc/"].run(p, batch.x, batch.valid)
-        y = stacks["dec/"].run(p, batch.y_in, batch.y_valid, memory, batch.valid)
+        memory = stacks["enc/"].run(p, batch.x, batch.valid, batch.masks)
+        y = stacks["dec/"].run(p, batch.y_in, batch.y_valid, batch.masks, memory, batch.valid)
     else:
-        y = stacks[""].run(p, batch.x, batch.valid)
+        y = stacks[""].run(p, batch.x, batch.valid, batch.masks)
     if net.signature.kind == "final":
         y = jnp.take_along_axis(y, (batch.valid.sum(1) - 1)[:, None, None], axis=1)[:, 0]
     return y @ p["head/V"] + p["head/d"]
@@ -84,7 +87,7 @@ def decode(net: Net, stacks: Mapping[str, Any], p: Weights, batch: Data) -> jax.
 
     def step(carry: tuple[jax.Array, jax.Array], t: jax.Array) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
         y_in, done = carry
-        y = stacks["dec/"].run(p, y_in, every, memory, batch.valid)
+        y = stacks["dec/"].run(p, y_in, every, NONE, memory, batch.valid)
         best = jnp.argmax(y[:, t] @ p["head/V"] + p["head/d"], axis=-1).astype(jnp.int32)
         token = jnp.where(done, PAD, best)
         return (jnp.where(jnp.arange(steps) == t + 1, token[:, None], y_in), done | (token == EOS)), token
@@ -99,17 +102,19 @@ def block(
     x: jax.Array,
     seen: jax.Array,
     heads: int,
+    masks: Masks,
     memory: jax.Array | None,
     memory_valid: jax.Array | None,
 ) -> jax.Array:
     """x (B, T, D), seen (B, T or 1, T), memory (B, M, D) -> (B, T, D)."""
     n = layer_norm(of(p, "ln1/"), x)
-    x = x + attention(of(p, "attn/"), n, n, seen, heads)
+    x = x + drop(masks, "attn", attention(of(p, "attn/"), n, n, seen, heads))
     if memory is not None and memory_valid is not None:
         n = layer_norm(of(p, "lnx/"), x)
-        x = x + attention(of(p, "cross/"), n, memory, memory_valid[:, None], heads)
+        x = x + drop(masks, "cross", attention(of(p, "cross/"), n, memory, memory_valid[:, None], heads))
     n = layer_norm(of(p, "ln2/"), x)
-    return x + jax.nn.gelu(n @ p["ffn/W1"] + p["ffn/b1"], approximate=True) @ p["ffn/W2"] + p["ffn/b2"]
+    y = jax.nn.gelu(n @ p["ffn/W1"] + p["ffn/b1"], approximate=True) @ p["ffn/W2"] + p["ffn/b2"]
+    return x + drop(masks, "ffn", y)
 
 
 def layer_norm(p: Weights, x: jax.Array) -> jax.Array:

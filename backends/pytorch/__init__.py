@@ -20,11 +20,12 @@ _CELLS = (
     *("rnn", "gru", "gru_before", "lstm", "rnn_relu", "gru_article", "mgu"),
     *("lstm_peephole", "gru_ln", "lstm_ln", "gru4rec"),
 )
-_NETWORKS = ("gru_residual", "rnn_attention", "gru_attention", "lstm_attention", "gru_luong")
+_NETWORKS = ("gru_residual", "gru_luong")  # what they add stands outside the loop over time
+_ATTENTIVE = ("rnn_attention", "gru_attention", "lstm_attention")
 TABLE = {
     **{(arch, "stock"): f"backends.pytorch.stock:{arch}" for arch in ("rnn", "rnn_relu", "gru", "lstm")},
-    **{(arch, "scan"): "backends.pytorch.scan:make" for arch in (*_CELLS, *_NETWORKS)},
-    **{(arch, "scan-compiled"): "backends.pytorch.scan:make_compiled" for arch in _CELLS},
+    **{(arch, "scan"): "backends.pytorch.scan:make" for arch in (*_CELLS, *_NETWORKS, *_ATTENTIVE)},
+    **{(arch, "scan-compiled"): "backends.pytorch.scan:make_compiled" for arch in (*_CELLS, *_NETWORKS)},
     ("transformer", "scan"): "backends.pytorch.transformer:make",
     ("transformer", "scan-compiled"): "backends.pytorch.transformer:make_compiled",
 }
@@ -33,6 +34,10 @@ GAPS = {
     **dict.fromkeys(
         (("gru_before", "stock"), ("gru4rec", "stock")),
         "torch.nn.GRU resets after the recurrent product only; use impl = scan or arch = gru",
+    ),
+    **dict.fromkeys(
+        ((arch, "scan-compiled") for arch in _ATTENTIVE),
+        "the loop that asks the attention at every step is not compiled here; use impl = scan",
     ),
     ("transformer", "stock"): "torch.nn.TransformerEncoderLayer trains biases of q, k and v; use impl = scan",
 }

@@ -16,6 +16,7 @@ from backends.pytorch.cells import CELLS, State, Weights, before_loop, inputs
 from backends.pytorch.scan import Named, Valid, scan
 from suite.spec.attention import MASKED
 from suite.spec.contract import Net
+from suite.spec.dropout import NONE, Masks, drop
 from suite.spec.params import of, stack
 
 
@@ -59,22 +60,32 @@ def decoder(
     memory: Memory,
     state: Named,
     taps: Named | None = None,
+    masks: Masks = NONE,
 ) -> tuple[Tensor, Named]:
     """x (B, S, D) -> what is read (B, S, R), and the final state; ``run``: the plain stack's."""
     own = of(p, "attn/")
     if net.arch.attention == "additive":
-        return _additive(net, own, p, x, valid, memory, state, taps)
-    y, final = run(x, valid, state, taps)
+        return _additive(net, own, p, drop(masks, "dec/layer0", x), valid, memory, state, taps, masks)
+    y, final = run(x, valid, state, taps, masks)
     return (torch.where(valid.mask.unsqueeze(2), general(own, y, memory), 0.0) if own else y), final
 
 
 def _additive(
-    net: Net, own: Weights, p: Weights, x: Tensor, valid: Valid, memory: Memory, state: Named, taps: Named | None
+    net: Net,
+    own: Weights,
+    p: Weights,
+    x: Tensor,
+    valid: Valid,
+    memory: Memory,
+    state: Named,
+    taps: Named | None,
+    masks: Masks,
 ) -> tuple[Tensor, Named]:
     cell, parts = CELLS[net.arch.equations], len(net.arch.state)
     layers = [layer[0].prefix for layer in stack(net, "dec/")]
     weights = [before_loop(cell, of(p, prefix)) for prefix in layers]
     names = [prefix + s for prefix in layers for s in net.arch.state]
+    above = [None, *(masks.get(prefix.removesuffix("/")) for prefix in layers[1:])]
     eps = [taps[name].transpose(0, 1) for name in names] if taps else []  # they join where a layer's state is new
     widths = [x.shape[2]] + [net.sizes.hidden] * len(eps)
 
@@ -83,8 +94,8 @@ def _additive(
         old = [state[k : k + parts] for k in range(1, len(state), parts)]
         c = additive(own, old[-1][0], memory)
         y, new = torch.cat([x, c], 1), State()
-        for w, s in zip(weights, old, strict=True):
-            now = cell(w, inputs(cell, w, y), s)
+        for w, s, mask in zip(weights, old, above, strict=True):
+            now = cell(w, inputs(cell, w, y if mask is None else y * mask), s)
             new += tuple(n + added.pop(0) for n in now) if added else now
             y = new[-parts]
         return torch.cat([y, c], 1), *new

@@ -13,6 +13,7 @@ from backends.pytorch.cells import Weights, affine
 from backends.pytorch.layout import Layout
 from backends.pytorch.scan import Named, Valid
 from suite.spec.contract import BOS, EOS, PAD, Net
+from suite.spec.dropout import NONE, Masks, drop
 from suite.spec.params import bridge, state_shapes
 from suite.spec.towers import check_state
 
@@ -30,6 +31,7 @@ class Data(NamedTuple):
     scale: float
     y_in: Tensor | None
     y_valid: Valid | None
+    masks: Masks
 
 
 class Runner(Protocol):
@@ -38,7 +40,9 @@ class Runner(Protocol):
     layout: Layout
     params: Weights
 
-    def run(self, x: Tensor, valid: Valid, state: Named, taps: Named | None = None) -> tuple[Tensor, Named]:
+    def run(
+        self, x: Tensor, valid: Valid, state: Named, taps: Named | None = None, masks: Masks = NONE
+    ) -> tuple[Tensor, Named]:
         """x (B, T, I), state (B, H) each -> top outputs (B, T, F) and final states; taps (T, B, H): see `flow`."""
         ...
 
@@ -66,14 +70,16 @@ def forward(
         assert batch.y_in is not None and batch.y_valid is not None, "a translate batch has y_in and y_lengths"
         memory, enc, first = _encode(net, stacks, p, batch, state, taps)
         x = F.embedding(batch.y_in, p["tgt_emb/E"])
-        features, dec = attention.decoder(net, stacks["dec/"].run, p, x, batch.y_valid, memory, first, taps)
+        features, dec = attention.decoder(
+            net, stacks["dec/"].run, p, x, batch.y_valid, memory, first, taps, batch.masks
+        )
         final = enc | dec
     else:
         x = F.embedding(batch.x, p["emb/E"]) if net.signature.tokens else batch.x
-        features, final = stacks[""].run(x, batch.valid, state, taps)
+        features, final = stacks[""].run(x, batch.valid, state, taps, batch.masks)
         if net.signature.kind == "final":
             features = _at_ends(net, features, batch.valid.mask)
-    return affine(features, p["head/V"], p["head/d"]), final
+    return affine(drop(batch.masks, "head", features), p["head/V"], p["head/d"]), final
 
 
 def decode(net: Net, stacks: Stacks, p: Weights, batch: Data) -> Tensor:
@@ -100,7 +106,7 @@ def _encode(
     net: Net, stacks: Stacks, p: Weights, batch: Data, state: Named, taps: Named | None = None
 ) -> tuple[attention.Memory, Named, Named]:
     """What the decoder attends to, the encoder's final state, and the state that the decoder starts from."""
-    y, final = stacks["enc/"].run(F.embedding(batch.x, p["src_emb/E"]), batch.valid, state, taps)
+    y, final = stacks["enc/"].run(F.embedding(batch.x, p["src_emb/E"]), batch.valid, state, taps, batch.masks)
     return attention.remember(net, p, y, batch.valid.mask), final, {to: final[s] for to, s in bridge(net).items()}
 
 

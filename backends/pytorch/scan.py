@@ -19,6 +19,7 @@ from torch import Tensor
 from backends.pytorch.cells import CELLS, State, Step, Weights, before_loop, inputs
 from backends.pytorch.layout import identity
 from suite.spec.contract import Net, Unsupported
+from suite.spec.dropout import NONE, Masks, drop, site
 from suite.spec.params import link, of, shapes, stack
 
 Named = dict[str, Tensor]  # "layer0/h" -> state (B, H), or taps (T, B, H)
@@ -69,26 +70,28 @@ class Scan:
         self.params = {n: torch.zeros(s, dtype=dtype, device=device, requires_grad=True) for n, s in own.items()}
         self._weights = {d.prefix: of(self.params, d.prefix) for layer in self._layers for d in layer}
 
-    def run(self, x: Tensor, valid: Valid, state: Named, taps: Named | None = None) -> tuple[Tensor, Named]:
+    def run(
+        self, x: Tensor, valid: Valid, state: Named, taps: Named | None = None, masks: Masks = NONE
+    ) -> tuple[Tensor, Named]:
         """x (B, T, I), state (B, H) each, taps (T, B, H) each -> y (B, T, F) and the final state."""
         # compiled, the masks stay: a batch that happens to be full must not compile anew
         mask = valid.mask if self._compiled or valid.packing is not None else None
         final: Named = {}
         for layer in self._layers:
-            ys = []
+            ys, read = [], drop(masks, site(layer), x)
             for d in layer:
                 names = [d.prefix + s for s in self._carried]
                 first = tuple(state[name] for name in names)
                 eps = tuple(taps[name] for name in names) if taps else None
                 own = self._weights[d.prefix]
-                a = inputs(self._step, own, x)
+                a = inputs(self._step, own, read)
                 y, last = self._loop(self._step, before_loop(self._step, own), a, mask, first, d.reverse, eps)
                 final |= zip(names, last, strict=True)
                 ys.append(y)
             y = ys[0] if len(ys) == 1 else torch.cat(ys, -1)
             if self._residual:
-                read, name = x if mask is None else torch.where(mask.unsqueeze(2), x, 0.0), link(layer)
-                y = y + (read @ self.params[name] if name in self.params else read)
+                kept, name = x if mask is None else torch.where(mask.unsqueeze(2), x, 0.0), link(layer)
+                y = y + (kept @ self.params[name] if name in self.params else kept)
             x = y
         return x, final
 

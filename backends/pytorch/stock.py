@@ -14,6 +14,7 @@ from backends.pytorch.cells import Weights
 from backends.pytorch.layout import NATIVE, suffixes, transposed
 from backends.pytorch.scan import Named, Valid
 from suite.spec.contract import Net, Unsupported
+from suite.spec.dropout import NONE, Masks, drop, site
 from suite.spec.params import stack
 
 
@@ -44,7 +45,7 @@ class Stock:
         self, layer: type[nn.RNNBase], net: Net, prefix: str, dtype: torch.dtype, device: str, **options: str
     ) -> None:
         layers, sizes = stack(net, prefix), net.sizes
-        self._layer = layer.__name__
+        self._layer, self._layers = layer.__name__, layers
         self._module = layer(
             layers[0][0].inputs,
             sizes.hidden,
@@ -65,10 +66,15 @@ class Stock:
                 nn.init.zeros_(getattr(self._module, NATIVE["c"] + suffix)).requires_grad_(False)
         self.layout = transposed(self.params)
 
-    def run(self, x: Tensor, valid: Valid, state: Named, taps: Named | None = None) -> tuple[Tensor, Named]:
+    def run(
+        self, x: Tensor, valid: Valid, state: Named, taps: Named | None = None, masks: Masks = NONE
+    ) -> tuple[Tensor, Named]:
         """x (B, T, I), state (B, H) each -> y (B, T, F) and the final state; taps are refused."""
         if taps is not None:
             raise Unsupported(f"torch.nn.{self._layer}: a stock layer hides its inner states; use impl = scan")
+        if len(self._layers) > 1 and masks:
+            raise Unsupported(f"torch.nn.{self._layer}: takes no masks between its layers; use impl = scan")
+        x = drop(masks, site(self._layers[0]), x)
         parts = tuple(torch.stack([state[n] for n in names]) for names in self._names)
         first = parts if len(parts) > 1 else parts[0]
         if valid.packing is None:

@@ -64,6 +64,7 @@ class Trainer:
             scale=1.0 / (batch.count * (sig.outputs if sig.loss == "mse" else 1)),
             y_in=None if batch.y_in is None else self._send(batch.y_in, torch.int64),
             y_valid=None if batch.y_in is None else self._valid(batch.y_valid),
+            masks={site: self._send(m, self._dtype) for site, m in batch.masks.items()},
         )
 
     def step(self, handle: Data, lr: float) -> Tensor:

@@ -16,13 +16,14 @@ from backends.pytorch.scan import compiler
 from suite.spec.archs.layer_norm import EPS
 from suite.spec.attention import MASKED
 from suite.spec.contract import BOS, EOS, PAD, Net
+from suite.spec.dropout import NONE, Masks, drop
 from suite.spec.params import of
 from suite.spec.towers import check_length, sinusoid, towers
 
 if TYPE_CHECKING:
     from backends.pytorch.network import Data
 
-Block = Callable[[Weights, Tensor, Tensor, int, Tensor | None, Tensor | None], Tensor]
+Block = Callable[..., Tensor]
 
 
 class Blocks:
@@ -35,7 +36,13 @@ class Blocks:
         self.params: Weights = {}
 
     def run(
-        self, p: Weights, x: Tensor, valid: Tensor, memory: Tensor | None = None, memory_valid: Tensor | None = None
+        self,
+        p: Weights,
+        x: Tensor,
+        valid: Tensor,
+        masks: Masks = NONE,
+        memory: Tensor | None = None,
+        memory_valid: Tensor | None = None,
     ) -> Tensor:
         """Tokens (B, T) or features (B, T, F), memory (B, M, D) -> (B, T, D), 0 at pads."""
         net, tower, steps, width = self._net, self._tower, x.shape[1], self._net.sizes.hidden
@@ -51,8 +58,9 @@ class Blocks:
         seen = valid[:, None]
         if tower.causal:
             seen = seen & torch.tensor(np.tri(steps, dtype=bool), device=n.device)
+        n = drop(masks, f"{tower.prefix}emb", n)
         for layer in tower.layers(net):
-            n = self._block(of(p, layer), n, seen, net.sizes.heads, memory, memory_valid)
+            n = self._block(of(p, layer), n, seen, net.sizes.heads, of(masks, layer), memory, memory_valid)
         return torch.where(valid[..., None], layer_norm(of(p, f"{tower.prefix}ln/"), n), 0.0)
 
     def ran(self) -> set[str]:
@@ -75,10 +83,10 @@ def forward(net: Net, stacks: Mapping[str, Any], p: Weights, batch: Data) -> Ten
     valid = batch.valid.mask
     if net.signature.kind == "translate":
         assert batch.y_in is not None and batch.y_valid is not None, "a translate batch has y_in and y_lengths"
-        memory = stacks["enc/"].run(p, batch.x, valid)
-        y = stacks["dec/"].run(p, batch.y_in, batch.y_valid.mask, memory, valid)
+        memory = stacks["enc/"].run(p, batch.x, valid, batch.masks)
+        y = stacks["dec/"].run(p, batch.y_in, batch.y_valid.mask, batch.masks, memory, valid)
     else:
-        y = stacks[""].run(p, batch.x, valid)
+        y = stacks[""].run(p, batch.x, valid, batch.masks)
     if net.signature.kind == "final":
         y = y[torch.arange(len(y), device=y.device), valid.sum(1) - 1]
     return affine(y, p["head/V"], p["head/d"])
@@ -96,7 +104,7 @@ def decode(net: Net, stacks: Mapping[str, Any], p: Weights, batch: Data) -> Tens
     tokens[:, 0] = BOS
     done = torch.zeros(rows, dtype=torch.bool, device=device)
     for t in range(steps):
-        y = stacks["dec/"].run(p, tokens[:, :steps], every, memory, batch.valid.mask)
+        y = stacks["dec/"].run(p, tokens[:, :steps], every, NONE, memory, batch.valid.mask)
         best = affine(y[:, t], p["head/V"], p["head/d"]).argmax(1)
         tokens[:, t + 1] = torch.where(done, PAD, best)
         done = done | (tokens[:, t + 1] == EOS)
@@ -104,16 +112,23 @@ def decode(net: Net, stacks: Mapping[str, Any], p: Weights, batch: Data) -> Tens
 
 
 def block(
-    p: Weights, x: Tensor, seen: Tensor, heads: int, memory: Tensor | None, memory_valid: Tensor | None
+    p: Weights,
+    x: Tensor,
+    seen: Tensor,
+    heads: int,
+    masks: Masks,
+    memory: Tensor | None,
+    memory_valid: Tensor | None,
 ) -> Tensor:
     """x (B, T, D), seen (B, T or 1, T), memory (B, M, D) -> (B, T, D)."""
     n = layer_norm(of(p, "ln1/"), x)
-    x = x + attention(of(p, "attn/"), n, n, seen, heads)
+    x = x + drop(masks, "attn", attention(of(p, "attn/"), n, n, seen, heads))
     if memory is not None and memory_valid is not None:
         n = layer_norm(of(p, "lnx/"), x)
-        x = x + attention(of(p, "cross/"), n, memory, memory_valid[:, None], heads)
+        x = x + drop(masks, "cross", attention(of(p, "cross/"), n, memory, memory_valid[:, None], heads))
     n = layer_norm(of(p, "ln2/"), x)
-    return x + affine(F.gelu(affine(n, p["ffn/W1"], p["ffn/b1"]), approximate="tanh"), p["ffn/W2"], p["ffn/b2"])
+    y = affine(F.gelu(affine(n, p["ffn/W1"], p["ffn/b1"]), approximate="tanh"), p["ffn/W2"], p["ffn/b2"])
+    return x + drop(masks, "ffn", y)
 
 
 def layer_norm(p: Weights, x: Tensor) -> Tensor:

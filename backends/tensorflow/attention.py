@@ -15,6 +15,7 @@ from backends.tensorflow.cells import CELLS, State, Weights, before_loop, inputs
 from backends.tensorflow.scan import Named, scan
 from suite.spec.attention import MASKED
 from suite.spec.contract import Net
+from suite.spec.dropout import NONE, Masks, drop
 from suite.spec.params import of, stack
 
 
@@ -59,23 +60,33 @@ def decoder(
     memory: Memory,
     state: Named,
     taps: Named | None = None,
+    masks: Masks = NONE,
 ) -> tuple[tf.Tensor, Named]:
     """x (B, S, D), valid (B, S) -> what is read (B, S, R), and the final state; ``run``: the plain stack's."""
     own = {name: tf.convert_to_tensor(value) for name, value in of(p, "attn/").items()}
     if net.arch.attention == "additive":
-        return _additive(net, own, p, x, valid, memory, state, taps)
-    y, final = run(x, valid, state, taps)
+        return _additive(net, own, p, drop(masks, "dec/layer0", x), valid, memory, state, taps, masks)
+    y, final = run(x, valid, state, taps, masks)
     return (tf.where(valid[..., None], general(own, y, memory), tf.zeros((), y.dtype)) if own else y), final
 
 
 def _additive(
-    net: Net, own: Weights, p: Weights, x: tf.Tensor, valid: tf.Tensor, memory: Memory, state: Named, taps: Named | None
+    net: Net,
+    own: Weights,
+    p: Weights,
+    x: tf.Tensor,
+    valid: tf.Tensor,
+    memory: Memory,
+    state: Named,
+    taps: Named | None,
+    masks: Masks,
 ) -> tuple[tf.Tensor, Named]:
     cell, parts = CELLS[net.arch.equations], len(net.arch.state)
     layers = [layer[0].prefix for layer in stack(net, "dec/")]
     tensors = [{name: tf.convert_to_tensor(value) for name, value in of(p, prefix).items()} for prefix in layers]
     weights = [before_loop(cell, own) for own in tensors]
     names = [prefix + s for prefix in layers for s in net.arch.state]
+    above = [None, *(masks.get(prefix.removesuffix("/")) for prefix in layers[1:])]
     eps = [tf.transpose(taps[name], (1, 0, 2)) for name in names] if taps else []  # they join where a state is new
     widths = [x.shape[2]] + [net.sizes.hidden] * len(eps)
 
@@ -84,8 +95,8 @@ def _additive(
         old = [state[k : k + parts] for k in range(1, len(state), parts)]
         c = additive(own, old[-1][0], memory)
         y, new = tf.concat([x, c], 1), State()
-        for w, s in zip(weights, old, strict=True):
-            now = cell(w, inputs(cell, w, y), s)
+        for w, s, mask in zip(weights, old, above, strict=True):
+            now = cell(w, inputs(cell, w, y if mask is None else y * mask), s)
             new += tuple(n + added.pop(0) for n in now) if added else now
             y = new[-parts]
         return tf.concat([y, c], 1), *new

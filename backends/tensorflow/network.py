@@ -11,6 +11,7 @@ from backends.tensorflow.cells import Weights
 from backends.tensorflow.layout import Layout
 from backends.tensorflow.scan import Named
 from suite.spec.contract import BOS, EOS, PAD, Net
+from suite.spec.dropout import NONE, Masks, drop
 from suite.spec.params import bridge, state_shapes
 from suite.spec.towers import check_state
 
@@ -28,6 +29,7 @@ class Data(NamedTuple):
     scale: tf.Tensor
     y_in: tf.Tensor | None
     y_valid: tf.Tensor | None
+    masks: Masks
 
 
 class Runner(Protocol):
@@ -37,7 +39,9 @@ class Runner(Protocol):
     params: Weights
     compiled: bool  # whether XLA compiles the functions around it
 
-    def run(self, x: tf.Tensor, valid: tf.Tensor, state: Named, taps: Named | None = None) -> tuple[tf.Tensor, Named]:
+    def run(
+        self, x: tf.Tensor, valid: tf.Tensor, state: Named, taps: Named | None = None, masks: Masks = NONE
+    ) -> tuple[tf.Tensor, Named]:
         """x (B, T, I), state (B, H) each -> top outputs (B, T, F) and final states; taps (T, B, H): see `flow`."""
         ...
 
@@ -65,14 +69,16 @@ def forward(
         assert batch.y_in is not None and batch.y_valid is not None, "a translate batch has y_in and y_lengths"
         memory, enc, first = _encode(net, stacks, p, batch, state, taps)
         x = tf.gather(p["tgt_emb/E"], batch.y_in)
-        features, dec = attention.decoder(net, stacks["dec/"].run, p, x, batch.y_valid, memory, first, taps)
+        features, dec = attention.decoder(
+            net, stacks["dec/"].run, p, x, batch.y_valid, memory, first, taps, batch.masks
+        )
         final = enc | dec
     else:
         x = tf.gather(p["emb/E"], batch.x) if net.signature.tokens else batch.x
-        features, final = stacks[""].run(x, batch.valid, state, taps)
+        features, final = stacks[""].run(x, batch.valid, state, taps, batch.masks)
         if net.signature.kind == "final":
             features = _at_ends(net, features, batch.valid)
-    return tf.tensordot(features, p["head/V"], 1) + p["head/d"], final
+    return tf.tensordot(drop(batch.masks, "head", features), p["head/V"], 1) + p["head/d"], final
 
 
 def decode(net: Net, stacks: Stacks, p: Weights, batch: Data) -> tf.Tensor:
@@ -101,7 +107,7 @@ def _encode(
     net: Net, stacks: Stacks, p: Weights, batch: Data, state: Named, taps: Named | None = None
 ) -> tuple[attention.Memory, Named, Named]:
     """What the decoder attends to, the encoder's final state, and the state that the decoder starts from."""
-    y, final = stacks["enc/"].run(tf.gather(p["src_emb/E"], batch.x), batch.valid, state, taps)
+    y, final = stacks["enc/"].run(tf.gather(p["src_emb/E"], batch.x), batch.valid, state, taps, batch.masks)
     return attention.remember(net, p, y, batch.valid), final, {to: final[s] for to, s in bridge(net).items()}
 
 

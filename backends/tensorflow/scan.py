@@ -16,6 +16,7 @@ import tensorflow as tf
 from backends.tensorflow.cells import CELLS, State, Step, Weights, before_loop, inputs
 from backends.tensorflow.layout import identity
 from suite.spec.contract import Net
+from suite.spec.dropout import NONE, Masks, site
 from suite.spec.params import link, of, shapes, stack
 
 Named = dict[str, tf.Tensor]  # "layer0/h" -> state (B, H), or taps (T, B, H)
@@ -64,25 +65,27 @@ class Scan:
         self.layout = identity(own)
         self.params = {name: tf.Variable(tf.zeros(shape, dtype)) for name, shape in own.items()}
 
-    def run(self, x: tf.Tensor, valid: tf.Tensor, state: Named, taps: Named | None = None) -> tuple[tf.Tensor, Named]:
+    def run(
+        self, x: tf.Tensor, valid: tf.Tensor, state: Named, taps: Named | None = None, masks: Masks = NONE
+    ) -> tuple[tf.Tensor, Named]:
         """x (B, T, I), valid (B, T), state (B, H) each, taps (T, B, H) each -> y (B, T, F) and the final state."""
         x, valid = tf.transpose(x, (1, 0, 2)), tf.transpose(valid)[..., None]  # (T, B, I), (T, B, 1)
         final: Named = {}
         for layer in self._layers:
-            ys = []
+            ys, read = [], x * masks[site(layer)] if site(layer) in masks else x
             for d in layer:
                 own = {name: tf.convert_to_tensor(value) for name, value in of(self.params, d.prefix).items()}
                 names = [d.prefix + s for s in self._carried]
                 first = tuple(state[name] for name in names)
                 eps = tuple(taps[name] for name in names) if taps else None
-                a = inputs(self._step, own, x)
+                a = inputs(self._step, own, read)
                 y, last = scan(self._step, before_loop(self._step, own), a, valid, first, d.reverse, eps)
                 final |= zip(names, last, strict=True)
                 ys.append(y)
             y = tf.concat(ys, axis=-1)
             if self._residual:
-                read, name = tf.where(valid, x, tf.zeros((), x.dtype)), link(layer)
-                y += tf.tensordot(read, self.params[name], 1) if name in self.params else read
+                kept, name = tf.where(valid, x, tf.zeros((), x.dtype)), link(layer)
+                y += tf.tensordot(kept, self.params[name], 1) if name in self.params else kept
             x = y
         return tf.transpose(x, (1, 0, 2)), final
 

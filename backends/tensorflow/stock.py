@@ -16,6 +16,7 @@ from backends.tensorflow import layout
 from backends.tensorflow.cells import Weights
 from backends.tensorflow.scan import Named
 from suite.spec.contract import Net, Unsupported
+from suite.spec.dropout import NONE, Masks, drop, site
 from suite.spec.params import stack
 
 COMMON = {  # the weights are loaded: nothing is drawn at random
@@ -74,14 +75,18 @@ class Stock:
                 self.layout |= layout.keras(net.arch, d.prefix)
                 self.params |= {d.prefix + n: getattr(one.cell, own).value for n, own in layout.KERAS.items()}
 
-    def run(self, x: tf.Tensor, valid: tf.Tensor, state: Named, taps: Named | None = None) -> tuple[tf.Tensor, Named]:
+    def run(
+        self, x: tf.Tensor, valid: tf.Tensor, state: Named, taps: Named | None = None, masks: Masks = NONE
+    ) -> tuple[tf.Tensor, Named]:
         """x (B, T, I), valid (B, T), state (B, H) each -> y (B, T, F) and the final state; taps are refused."""
         if taps is not None:
             raise Unsupported(f"keras.layers.{self._layer}: a stock layer hides its inner states; use impl = scan")
         final: Named = {}
         for directions, module in zip(self._layers, self._modules, strict=True):
             names = [d.prefix + s for d in directions for s in self._carried]
-            x, *last = module(x, mask=valid, initial_state=[state[name] for name in names])
+            x, *last = module(
+                drop(masks, site(directions), x), mask=valid, initial_state=[state[name] for name in names]
+            )
             final |= zip(names, last, strict=True)
         return x, final
 

@@ -14,6 +14,7 @@ from suite.spec.archs.layer_norm import EPS
 from suite.spec.archs.transformer import GELU_CUBE, GELU_SCALE
 from suite.spec.attention import MASKED
 from suite.spec.contract import BOS, EOS, PAD, Net
+from suite.spec.dropout import NONE, Masks, drop
 from suite.spec.params import of
 from suite.spec.towers import check_length, sinusoid, towers
 
@@ -35,6 +36,7 @@ class Blocks:
         p: Weights,
         x: tf.Tensor,
         valid: tf.Tensor,
+        masks: Masks = NONE,
         memory: tf.Tensor | None = None,
         memory_valid: tf.Tensor | None = None,
     ) -> tf.Tensor:
@@ -47,8 +49,9 @@ class Blocks:
         else:
             n += tf.constant(sinusoid(steps, width), n.dtype)
         seen = valid[:, None] & np.tri(steps, dtype=bool) if tower.causal else valid[:, None]
+        n = drop(masks, f"{tower.prefix}emb", n)
         for layer in tower.layers(net):
-            n = block(of(p, layer), n, seen, net.sizes.heads, memory, memory_valid)
+            n = block(of(p, layer), n, seen, net.sizes.heads, of(masks, layer), memory, memory_valid)
         return tf.where(valid[..., None], layer_norm(of(p, f"{tower.prefix}ln/"), n), tf.zeros((), n.dtype))
 
     def ran(self) -> set[str]:
@@ -70,10 +73,10 @@ def forward(net: Net, stacks: Mapping[str, Any], p: Weights, batch: Data) -> tf.
     """Outputs (B, [T,] O); ``stacks``: `Blocks` by prefix."""
     if net.signature.kind == "translate":
         assert batch.y_in is not None and batch.y_valid is not None, "a translate batch has y_in and y_lengths"
-        memory = stacks["enc/"].run(p, batch.x, batch.valid)
-        y = stacks["dec/"].run(p, batch.y_in, batch.y_valid, memory, batch.valid)
+        memory = stacks["enc/"].run(p, batch.x, batch.valid, batch.masks)
+        y = stacks["dec/"].run(p, batch.y_in, batch.y_valid, batch.masks, memory, batch.valid)
     else:
-        y = stacks[""].run(p, batch.x, batch.valid)
+        y = stacks[""].run(p, batch.x, batch.valid, batch.masks)
     if net.signature.kind == "final":
         y = tf.gather(y, tf.reduce_sum(tf.cast(batch.valid, tf.int32), axis=1) - 1, batch_dims=1)
     return _affine(y, p["head/V"], p["head/d"])
@@ -89,7 +92,7 @@ def decode(net: Net, stacks: Mapping[str, Any], p: Weights, batch: Data) -> tf.T
 
     def body(t: tf.Tensor, tokens: tf.Tensor, done: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """``tokens`` (B, S + 1): bos and what has been written."""
-        y = stacks["dec/"].run(p, tokens[:, :steps], every, memory, batch.valid)
+        y = stacks["dec/"].run(p, tokens[:, :steps], every, NONE, memory, batch.valid)
         logits = _affine(tf.gather(y, t, axis=1), p["head/V"], p["head/d"])
         best = tf.math.top_k(logits, 1).indices[:, 0]  # of equals, the lower index is promised to come first
         token = tf.where(done, tf.constant(PAD, tf.int64), tf.cast(best, tf.int64))
@@ -106,17 +109,19 @@ def block(
     x: tf.Tensor,
     seen: tf.Tensor,
     heads: int,
+    masks: Masks,
     memory: tf.Tensor | None,
     memory_valid: tf.Tensor | None,
 ) -> tf.Tensor:
     """x (B, T, D), seen (B, T or 1, T), memory (B, M, D) -> (B, T, D)."""
     n = layer_norm(of(p, "ln1/"), x)
-    x += attention(of(p, "attn/"), n, n, seen, heads)
+    x += drop(masks, "attn", attention(of(p, "attn/"), n, n, seen, heads))
     if memory is not None and memory_valid is not None:
         n = layer_norm(of(p, "lnx/"), x)
-        x += attention(of(p, "cross/"), n, memory, memory_valid[:, None], heads)
+        x += drop(masks, "cross", attention(of(p, "cross/"), n, memory, memory_valid[:, None], heads))
     n = layer_norm(of(p, "ln2/"), x)
-    return x + _affine(gelu(_affine(n, p["ffn/W1"], p["ffn/b1"])), p["ffn/W2"], p["ffn/b2"])
+    y = _affine(gelu(_affine(n, p["ffn/W1"], p["ffn/b1"])), p["ffn/W2"], p["ffn/b2"])
+    return x + drop(masks, "ffn", y)
 
 
 def gelu(a: tf.Tensor) -> tf.Tensor:
