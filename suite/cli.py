@@ -199,7 +199,7 @@ def check(ctx: click.Context, /, precisions: tuple[str, ...], device: str | None
 @click.option("--precision", type=click.Choice(["float32", "float64"]), help="Instead of the record's.")
 @DEVICE
 @click.option("--figure", metavar="FILE", type=click.Path(path_type=Path), help="Draw the attention: SVG and PNG.")
-def show(folder: Path, /, **chosen: Any) -> None:
+def show(folder: Path, **chosen: Any) -> None:
     """What the trained network in FOLDER (a record and its weights) does with a few examples.
 
     Translations beside the beam's and the right ones, texts and the share that is valid, or answers and what is right.

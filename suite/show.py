@@ -158,5 +158,6 @@ def _attention(task: Any, net: Net, p: Params, rows: int, figure: Path) -> Itera
     maps = attention.maps(net, p, batch)
     if hasattr(task, "fields"):
         inside, fields = attention.inside(task, batch, maps)
-        yield f"attention: in {inside} of {fields} fields its centre lies on the field's own characters"
+        chance, _ = attention.inside(task, batch, attention.everywhere(batch))
+        yield f"attention: its centre is inside {inside} of {fields} fields ({chance} if it looked everywhere alike)"
     yield from map(str, attention.draw(task, batch, maps, figure))

@@ -25,6 +25,12 @@ def maps(net: Net, params: Params, batch: Batch) -> Array:
     return network.alignments(net, params, batch)
 
 
+def everywhere(batch: Batch) -> Array:
+    """The weights (B, S, T) of who looks everywhere alike: what knowing nothing buys."""
+    alike = batch.valid / batch.valid.sum(1, keepdims=True)
+    return np.repeat(alike[:, None], batch.y.shape[1], axis=1)
+
+
 def inside(task: Task, batch: Batch, weights: Array) -> tuple[int, int]:
     """In how many fields of the scored rows the centre of the weights (B, S, T) lies inside, and how many there are.
 
