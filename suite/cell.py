@@ -17,7 +17,7 @@ from suite.record import Record
 from suite.spec import params
 from suite.spec.cell import Cell, Options
 from suite.spec.contract import Net, Precision, Snapshot, Task, Unsupported
-from suite.training import Diverged, Done, Progress, timed, train
+from suite.training import Diverged, Done, Progress, timed, train, training_batch
 
 
 def run(
@@ -62,7 +62,7 @@ def _run(cell: Cell, folder: Path, base: Record, progress: Progress) -> tuple[Re
         parameters=params.count(start.params),
     )
     done = Done()
-    first = task.batch("train", cell.seed, 0, cell.batch)
+    first = training_batch(cell, task, net, 0)
     contract.check_batch(f"{cell.task}: the first batch", task.signature, first, cell.batch)
     checks = list(
         parity.check(

@@ -15,9 +15,9 @@
     backend = ["pytorch", "tensorflow", "jax"]
     options = { time = 20 }            the task's own
 
-Also: steps, eval_every, patience, smoothing, flow_at, precision, device, threads, and the tables optim, init and
-schedule. A key or a name that is not known is refused. A cell that cannot run stays in the plan: it is recorded with
-its reason.
+Also: steps, eval_every, patience, smoothing, dropout, flow_at, precision, device, threads, and the tables optim, init
+and schedule. A key or a name that is not known is refused. A cell that cannot run stays in the plan: it is recorded
+with its reason.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ class _Grid(BaseModel):
     eval_every: int = Field(default=0, ge=0)
     patience: int = 0
     smoothing: float = 0.0
+    dropout: float = 0.0
     flow_at: list[int] = []
     precision: Precision = "float32"
     device: str = "cpu"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,6 +20,7 @@ from suite import clock
 from suite.spec import network
 from suite.spec.cell import Cell
 from suite.spec.contract import Array, Batch, Model, Net, Snapshot, StepResult, Task
+from suite.spec.masks import masks
 from suite.spec.schedule import Schedule
 
 Progress = Callable[[int, float], None]  # (updates done, loss)
@@ -56,7 +57,7 @@ def train(cell: Cell, folder: Path, task: Task, net: Net, model: Model, done: Do
     with (folder / "metrics.jsonl").open("w", encoding="utf-8") as curves:
         while done.updates < cell.steps and not _stalled(cell, done):
             if done.updates in cell.flow_at:
-                flow |= _flow(cell, task, model, done.updates)
+                flow |= _flow(cell, task, net, model, done.updates)
             advance(cell, task, net, model, done, curves)
             progress(done.updates, done.loss)
             if done.updates == cell.steps or (cell.eval_every and done.updates % cell.eval_every == 0):
@@ -67,7 +68,7 @@ def train(cell: Cell, folder: Path, task: Task, net: Net, model: Model, done: Do
                     done.scores["val"], done.best_update = scores, done.updates
                     best = model.snapshot() if cell.patience else None
     if done.updates in cell.flow_at:
-        flow |= _flow(cell, task, model, done.updates)
+        flow |= _flow(cell, task, net, model, done.updates)
     if flow:
         np.savez(folder / "flow.npz", **flow)  # type: ignore[arg-type]
     if best is not None:
@@ -75,9 +76,15 @@ def train(cell: Cell, folder: Path, task: Task, net: Net, model: Model, done: Do
     done.scores["test"] = _score(task, model, "test", cell.batch, done.best_update)
 
 
-def _flow(cell: Cell, task: Task, model: Model, step: int) -> dict[str, Array]:
+def training_batch(cell: Cell, task: Task, net: Net, step: int) -> Batch:
+    """What update ``step`` + 1 trains on, with its masks."""
+    batch = task.batch("train", cell.seed, step, cell.batch)
+    return replace(batch, masks=masks(net, cell.dropout, cell.batch, cell.seed, step)) if cell.dropout else batch
+
+
+def _flow(cell: Cell, task: Task, net: Net, model: Model, step: int) -> dict[str, Array]:
     """The gradient flow on the batch of update ``step`` + 1."""
-    handle = model.put(task.batch("train", cell.seed, step, cell.batch))
+    handle = model.put(training_batch(cell, task, net, step))
     return {f"{step}/{name}": f for name, f in model.flow(handle).items()}
 
 
@@ -93,7 +100,7 @@ def _stalled(cell: Cell, done: Done) -> bool:
 
 def advance(cell: Cell, task: Task, net: Net, model: Model, done: Done, curves: TextIO) -> None:
     """The next update, with everything the runner does around it; only the update itself is in ``step_s``."""
-    batch = task.batch("train", cell.seed, done.updates, cell.batch)
+    batch = training_batch(cell, task, net, done.updates)
     lr = cell.schedule.rate(cell.optim.lr, done.updates + 1, cell.steps)
     result, step_s = timed(model, done, batch, model.put(batch), lr)
     _finite({"loss": result.loss, "gradient norm": result.grad_norm}, f"update {done.updates + 1}")

@@ -38,8 +38,8 @@ PUBLISHED = sorted((Path(__file__).parents[1] / "results/published/learn").glob(
 # One other value for every field of a Cell; the nested ones are changed field by field below.
 OTHER: dict[str, Any] = {
     "task": "adding", "arch": "lstm", "backend": "jax", "impl": "stock", "options": (("time", 101),), "batch": 32,
-    "steps": 201, "eval_every": 1, "flow_at": (1,), "seed": 1, "patience": 3, "smoothing": 0.1, "precision": "float64",
-    "device": "cuda", "threads": 2,
+    "steps": 201, "eval_every": 1, "flow_at": (1,), "seed": 1, "patience": 3, "dropout": 0.5, "smoothing": 0.1,
+    "precision": "float64", "device": "cuda", "threads": 2,
 }  # fmt: skip
 SIZES: dict[str, Any] = {"hidden": 129, "layers": 2, "bidirectional": True, "embed": 65, "heads": 2, "positions": 9}
 OPTIM: dict[str, Any] = {
@@ -75,7 +75,10 @@ def test_every_field_changes_the_key() -> None:
 
 def test_what_is_younger_than_a_key_is_in_it_only_where_it_is_chosen() -> None:
     plain, chosen = CELL.as_json(), replace(CELL, sizes=Sizes(heads=2), init=Init(chrono=50)).as_json()
-    assert not {"init", "schedule", "patience", "smoothing", "heads", "positions"} & {*plain, *plain["sizes"]}
+    assert not {"init", "schedule", "patience", "smoothing", "dropout", "heads", "positions"} & {
+        *plain,
+        *plain["sizes"],
+    }
     assert chosen["sizes"] == plain["sizes"] | {"heads": 2}
     assert chosen["init"] == {"recurrent": "uniform", "forget_bias": None, "chrono": 50}
 

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,3 +111,31 @@ def test_smoothing_of_values_is_refused(tmp_path: Path) -> None:
     got = cell.run(tiny(task="adding", smoothing=0.1), tmp_path, "p")
     assert got.outcome == "unsupported"
     assert got.reason.startswith("mse/smoothing: only the loss 'xent' has classes to smooth")
+
+
+def test_updates_are_made_under_masks_and_scores_without(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given: dict[str, list[float]] = {"step": [], "outputs": []}
+    for name, rates in given.items():
+        honest = getattr(Trainer, name)
+
+        def spy(self: Any, handle: Any, *more: Any, honest: Any = honest, rates: list[float] = rates) -> Any:
+            masks = handle.masks.values()
+            rates.append(sum((m == 0).mean() for m in masks) / len(masks) if masks else 0.0)
+            return honest(self, handle, *more)
+
+        monkeypatch.setattr(Trainer, name, spy)
+    got = cell.run(tiny(dropout=0.5), tmp_path, "p")
+    assert got.outcome == "ok"
+    assert min(given["step"]) > 0
+    first, *scored = given["outputs"]
+    assert first > 0  # the check before the clock is made under the first batch's masks
+    assert set(scored) == {0.0}
+    assert got.digests["final"] != cell.run(tiny(), tmp_path / "without", "p").digests["final"]
+
+
+def test_a_mask_that_differs_stops_the_cell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    honest = Trainer.put
+    monkeypatch.setattr(Trainer, "put", lambda self, batch: honest(self, replace(batch, masks={})))
+    got = cell.run(tiny(dropout=0.5), tmp_path, "p")
+    assert got.outcome == "crash"
+    assert got.reason.startswith("not the specification: ")

@@ -18,7 +18,7 @@ from suite.spec.init import Init
 from suite.spec.schedule import Schedule
 
 # younger than some keys: left out of a key while at their default
-LATER = ("sizes.heads", "sizes.positions", "init", "schedule", "patience", "smoothing")
+LATER = ("sizes.heads", "sizes.positions", "init", "schedule", "patience", "smoothing", "dropout")
 Options = tuple[tuple[str, str | int | float | bool], ...]
 
 
@@ -29,6 +29,7 @@ class Cell:
     options     the task's own options as sorted pairs: (("time", 100),)
     init        what initial values are chosen in place of the canonical ones
     schedule    how the learning rate moves
+    dropout     the rate of every mask, in training alone: see ``suite.spec.dropout``
     smoothing   of the targets, in training alone: see ``suite.spec.loss``
     patience    stop after so many validations without a better score, and go back to the best; 0 = never
     eval_every  score the validation split every so many steps; 0 = only after the last
@@ -46,6 +47,7 @@ class Cell:
     init: Init = field(default_factory=Init)
     schedule: Schedule = field(default_factory=Schedule)
     smoothing: float = 0.0
+    dropout: float = 0.0
     patience: int = 0
     batch: int = 64
     steps: int = 200
@@ -60,8 +62,9 @@ class Cell:
         for name in ("batch", "steps", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"cell: {name} is {getattr(self, name)}; it must be at least 1")
-        if not 0 <= self.smoothing < 1:
-            raise ValueError(f"cell: smoothing is {self.smoothing}; it must be at least 0 and less than 1")
+        for name in ("smoothing", "dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"cell: {name} is {getattr(self, name)}; it must be at least 0 and less than 1")
         if self.patience < 0 or (self.patience and not self.eval_every):
             raise ValueError(
                 f"cell: patience is {self.patience}, eval_every {self.eval_every}; "
