@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -54,10 +54,10 @@ class Blocks:
         if net.sizes.positions:
             n = n + p[f"{tower.side}pos/E"][:steps] * width**0.5
         else:
-            n = n + torch.tensor(sinusoid(steps, width), dtype=n.dtype, device=n.device)
+            n = n + _sinusoid(steps, width, n.dtype, n.device)
         seen = valid[:, None]
         if tower.causal:
-            seen = seen & torch.tensor(np.tri(steps, dtype=bool), device=n.device)
+            seen = seen & torch.ones(steps, steps, dtype=torch.bool, device=n.device).tril()
         n = drop(masks, f"{tower.prefix}emb", n)
         for layer in tower.layers(net):
             n = self._block(of(p, layer), n, seen, net.sizes.heads, of(masks, layer), memory, memory_valid)
@@ -147,3 +147,10 @@ def attention(p: Weights, x: Tensor, memory: Tensor, seen: Tensor, heads: int) -
 def _split(x: Tensor, heads: int) -> Tensor:
     """(B, T, D) -> (B, heads, T, D / heads)."""
     return x.unflatten(2, (heads, -1)).transpose(1, 2)
+
+
+@functools.cache
+def _sinusoid(steps: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The positions (T, D), sent to the device once."""
+    with torch.inference_mode(False):  # decoding may ask first, and training later
+        return torch.tensor(sinusoid(steps, width), dtype=dtype, device=device)

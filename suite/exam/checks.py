@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -157,7 +158,8 @@ def check_properties(model: Model, arch: Arch, precision: str) -> Iterator[Check
 
     order = np.roll(np.arange(case.rows), 2)
     given = {f.name: getattr(b, f.name) for f in fields(b)}
-    shuffled = replace(b, **{name: a[order] for name, a in given.items() if isinstance(a, np.ndarray)})
+    rows: dict[str, Any] = {name: a[order] for name, a in given.items() if isinstance(a, np.ndarray)}
+    shuffled = replace(b, **rows)
     got, _ = model.outputs(model.put(shuffled))
     _, got_grads = model.grads(model.put(shuffled))
     yield Check("row order/outputs", rel_error(got, outputs[order]), limits["outputs"])
