@@ -4,6 +4,7 @@
     pareto    validation score against seconds of training
     speed     milliseconds a step by backend and implementation
     flow      ||dL/dh_t|| over time t, before and after training
+    heat      the same at the end, one row an architecture
     norms     global gradient norm against updates
 
 Each function returns a Figure, or None where the records hold nothing to show.
@@ -19,7 +20,9 @@ import numpy as np
 
 from suite import record as records
 from suite.report.groups import Group, by_task, folder, order
-from suite.report.style import SETTINGS, colours, finish, levels, line, marker, panels, plain_ticks, save
+from suite.report.heat import heat
+from suite.report.reach import reach
+from suite.report.style import SETTINGS, colours, finish, levels, line, marker, panels, plain_ticks, save, titles
 
 GRAD_NORM = "grad/global_norm"
 BINS = 50
@@ -42,11 +45,6 @@ def _draw(ax: Any, g: Group, curve: Curve, paint: dict[str, str]) -> None:
     ax.fill_between(x, low, high, color=paint[g.cell.arch], alpha=0.13, linewidth=0)
 
 
-def _titles(tasks: dict[tuple[str, str], list[Group]]) -> list[str]:
-    several = len({plan for plan, _ in tasks}) > 1
-    return [f"{plan}: {task}" if several else task for plan, task in tasks]
-
-
 def curves(groups: Sequence[Group], results: Path) -> Any:
     """Validation score against updates."""
     found = {g: _over_seeds({p["step"]: p[g.metric] for p in r.curve if g.metric in p} for r in g.ok) for g in groups}
@@ -54,7 +52,7 @@ def curves(groups: Sequence[Group], results: Path) -> Any:
     if not drawn:
         return None
     tasks, paint = by_task(drawn), colours(groups)
-    figure, axes = panels(_titles(tasks))
+    figure, axes = panels(titles(tasks))
     for ax, members in zip(axes, tasks.values(), strict=True):
         for g in members:
             _draw(ax, g, drawn[g], paint)
@@ -75,7 +73,7 @@ def pareto(groups: Sequence[Group], results: Path) -> Any:
     if not drawn:
         return None
     tasks, paint = by_task(drawn), colours(groups)
-    figure, axes = panels(_titles(tasks))
+    figure, axes = panels(titles(tasks))
     for ax, members in zip(axes, tasks.values(), strict=True):
         best = np.nanmax if members[0].better == "higher" else np.nanmin
         starts, ends = [drawn[g][0, 0] for g in members], [drawn[g][-1, 0] for g in members]
@@ -101,7 +99,7 @@ def speed(groups: Sequence[Group], results: Path) -> Any:
         return None
     tasks, paint = by_task(drawn), colours(groups)
     names = list(dict.fromkeys(g.backend for g in sorted(drawn, key=lambda g: order(g.cell)[1:])))
-    figure, axes = panels(_titles(tasks), height=0.8 + 0.36 * len(names))
+    figure, axes = panels(titles(tasks), height=0.8 + 0.36 * len(names))
     archs = list(paint)
     for ax, members in zip(axes, tasks.values(), strict=True):
         rows = [n for n in names if any(g.backend == n for g in members)]
@@ -120,32 +118,17 @@ def speed(groups: Sequence[Group], results: Path) -> Any:
     return finish(figure, drawn, paint, "How long a training step takes", told, lines=False)
 
 
-def _flow(g: Group, results: Path) -> dict[int, np.ndarray]:
-    """Step -> mean over seeds of the first layer's output, (T,), as far as the shortest seed's batch reaches."""
-    found: dict[int, list[np.ndarray]] = {}
-    for path in (folder(results, r) / "flow.npz" for r in g.ok):
-        if path.exists():
-            with np.load(path) as arrays:
-                names = [name.partition("/") for name in arrays.files]
-                first = min((state for _, _, state in names), key=lambda s: (not s.endswith("/h"), s[:4] != "enc/", s))
-                for step, slash, state in names:
-                    if state == first:
-                        found.setdefault(int(step), []).append(arrays[step + slash + state])
-    shortest = {step: min(map(len, several)) for step, several in found.items()}
-    return {step: np.mean([a[: shortest[step]] for a in found[step]], 0) for step in sorted(found)}
-
-
 def flow(groups: Sequence[Group], results: Path) -> Any:
     """The gradient's norm at every time step; one backend is enough, since their gradients are proven equal."""
     drawn: dict[Group, dict[int, np.ndarray]] = {}
     for g in groups:
         shown = {(d.plan, d.cell.task, d.cell.options, d.cell.arch, d.variant) for d in drawn}
-        if (g.plan, g.cell.task, g.cell.options, g.cell.arch, g.variant) not in shown and (steps := _flow(g, results)):
+        if (g.plan, g.cell.task, g.cell.options, g.cell.arch, g.variant) not in shown and (steps := reach(g, results)):
             drawn[g] = steps
     if not drawn:
         return None
     tasks, paint = by_task(drawn), colours(groups)
-    figure, axes = panels(_titles(tasks))
+    figure, axes = panels(titles(tasks))
     for ax, members in zip(axes, tasks.values(), strict=True):
         for g in members:
             first, last = min(drawn[g]), max(drawn[g])
@@ -181,7 +164,7 @@ def norms(groups: Sequence[Group], results: Path) -> Any:
     if not drawn:
         return None
     tasks, paint = by_task(drawn), colours(groups)
-    figure, axes = panels(_titles(tasks))
+    figure, axes = panels(titles(tasks))
     for ax, members in zip(axes, tasks.values(), strict=True):
         for g in members:
             _draw(ax, g, drawn[g], paint)
@@ -191,7 +174,7 @@ def norms(groups: Sequence[Group], results: Path) -> Any:
     return finish(figure, drawn, paint, "How large the gradient is", told, lines=True)
 
 
-FIGURES = {"curves": curves, "pareto": pareto, "speed": speed, "flow": flow, "norms": norms}
+FIGURES = {"curves": curves, "pareto": pareto, "speed": speed, "flow": flow, "heat": heat, "norms": norms}
 
 
 def write(groups: Sequence[Group], results: Path, out: Path, names: Iterable[str] = FIGURES) -> dict[str, list[Path]]:

@@ -61,6 +61,12 @@ def marker(group: Group) -> str:
     return MARKERS.get(group.cell.impl, "D")
 
 
+def titles(tasks: dict[tuple[str, str], list[Group]]) -> list[str]:
+    """The panels' titles: the plan is named where there are several."""
+    several = len({plan for plan, _ in tasks}) > 1
+    return [f"{plan}: {task}" if several else task for plan, task in tasks]
+
+
 def panels(titles: Collection[str], height: float = 2.9, columns: int = 3) -> tuple[Any, list[Any]]:
     """A figure with one titled panel a task, and room above for the title."""
     from matplotlib.figure import Figure
