@@ -17,10 +17,10 @@ def loss_rows(signature: Signature, outputs: jax.Array, batch: Data) -> jax.Arra
         error = jnp.where(batch.scored[:, None], outputs - batch.y, 0)
         return batch.scale * jnp.sum(error**2, axis=1)
     if signature.loss == "xent":
-        chosen = jnp.take_along_axis(outputs, batch.y[..., None], axis=-1)[..., 0]
-        terms = logsumexp(outputs, axis=-1) - chosen
+        chosen = jnp.take_along_axis(outputs, batch.y[..., None], axis=-1)
+        terms = logsumexp(outputs - chosen, axis=-1)  # subtracted before, so that small losses keep their digits
         if signature.smoothing:
-            terms += signature.smoothing * (chosen - outputs.mean(axis=-1))
+            terms += signature.smoothing * (chosen[..., 0] - outputs.mean(axis=-1))
     else:
         terms = session_terms(signature.loss, outputs, batch)
     return batch.scale * jnp.where(batch.scored, terms, 0).reshape(len(terms), -1).sum(axis=1)
