@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from suite import plan, registry
 from suite.spec.contract import IMPLEMENTATIONS
@@ -20,7 +20,7 @@ def backends() -> Iterator[str]:
     for name in registry.backends():
         module = registry.backend(name)
         need = "installed" if registry.installed(module) else f"not installed: pip install 'recurbench[{module.EXTRA}]'"
-        yield f"{name:12} {need}"
+        yield f"{name:15} {need}"
         for impl in IMPLEMENTATIONS:
             archs = [arch for arch, i in module.TABLE if i == impl]
             if archs:
@@ -32,7 +32,20 @@ def backends() -> Iterator[str]:
 def architectures() -> Iterator[str]:
     """Each architecture and its source."""
     for name in registry.archs():
-        yield f"{name:12} {registry.arch(name).source}"
+        yield f"{name:15} {registry.arch(name).source}"
+
+
+def coverage() -> Iterator[str]:
+    """Which backend has which architecture in which implementation, as a Markdown table."""
+    columns = [(b, i) for b in registry.BACKENDS for i in IMPLEMENTATIONS if any(i == k for _, k in _table(b))]
+    yield f"| | {' | '.join(f'{b} {i}' for b, i in columns)} |"
+    yield "|---|" + ":-:|" * len(columns)
+    for name in registry.archs():
+        yield f"| `{name}` | {' | '.join('✓' if (name, i) in _table(b) else '-' for b, i in columns)} |"
+
+
+def _table(backend: str) -> Mapping[tuple[str, str], str]:
+    return registry.backend(backend).TABLE
 
 
 def implementations() -> Iterator[str]:
@@ -45,19 +58,20 @@ def implementations() -> Iterator[str]:
 def tasks() -> Iterator[str]:
     """Each task and the first line of what it says of itself; nothing is made or downloaded."""
     for name in registry.tasks():
-        yield f"{name:12} {(inspect.getdoc(registry.task_maker(name)) or '').partition(chr(10))[0]}"
+        yield f"{name:15} {(inspect.getdoc(registry.task_maker(name)) or '').partition(chr(10))[0]}"
 
 
 def plans() -> Iterator[str]:
     """Each plan: how many cells, and its title."""
     for name in plan.names():
         loaded = plan.load(name)
-        yield f"{name:12} {len(loaded.cells):3} cells  {loaded.title}"
+        yield f"{name:15} {len(loaded.cells):3} cells  {loaded.title}"
 
 
 LISTS: dict[str, Callable[[], Iterator[str]]] = {
     "backends": backends,
     "architectures": architectures,
+    "coverage": coverage,
     "implementations": implementations,
     "tasks": tasks,
     "plans": plans,

@@ -98,7 +98,7 @@ def test_lists(what: str, line: str) -> None:
 
 def test_a_backend_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli.registry, "installed", lambda module: False)
-    assert "jax          not installed: pip install 'recurbench[jax]'" in invoke("list", "backends").output
+    assert "jax             not installed: pip install 'recurbench[jax]'" in invoke("list", "backends").output
 
 
 @pytest.mark.parametrize("arguments", ["--help", "list backends", "list tasks", "list plans", "env", "cell --help"])

@@ -30,10 +30,15 @@ def write(results: Path, out: Path, plan: str | None = None) -> list[Path]:
 
 
 def fill(page: Path, results: Path, plan: str | None = None) -> None:
-    """Replace what stands between the marks of a Markdown page by the short table of the records."""
+    """Replace what stands between the marks of a Markdown page: the short table of the records, and, where the page
+    has marks for it, the coverage matrix of the backends.
+    """
+    from suite import listing
     from suite.report import summary
 
     summary.fill(page, summary.summary(_groups(results, plan)))
+    if summary.marks("coverage")[0] in page.read_text(encoding="utf-8"):
+        summary.fill(page, "\n".join(listing.coverage()), "coverage")
 
 
 def _groups(results: Path, plan: str | None) -> list[Group]:

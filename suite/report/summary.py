@@ -1,4 +1,4 @@
-"""The short table that a README shows: a row a task and architecture, a column a backend, between two marks of a page.
+"""The short table that a README shows: a row a task and architecture, a column a backend; and how a page is filled.
 
 <!-- table:begin -->
 ... made from the records, replaced as a whole by `fill` ...
@@ -13,8 +13,6 @@ from pathlib import Path
 from suite.report.agreement import lines
 from suite.report.groups import Group, by_task
 from suite.report.table import heading, number, scored
-
-BEGIN, END = "<!-- table:begin -->", "<!-- table:end -->"
 
 
 def summary(groups: Sequence[Group]) -> str:
@@ -37,13 +35,19 @@ def summary(groups: Sequence[Group]) -> str:
     return "\n".join([*out, *(f"- {line}" for line in notes)]).strip()
 
 
-def fill(page: Path, block: str) -> None:
-    """Put ``block`` between the marks of a page. ValueError if the page does not have both, once each, in order."""
+def marks(name: str) -> tuple[str, str]:
+    """What stands before and after the block of this name."""
+    return f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+
+
+def fill(page: Path, block: str, name: str = "table") -> None:
+    """Put ``block`` between its marks on a page. ValueError if the page does not have both, once each, in order."""
+    begin, end = marks(name)
     text = page.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"{page}: needs one line {BEGIN} and after it one line {END}")
-    before, rest = text.split(BEGIN)
-    page.write_text(f"{before}{BEGIN}\n{block}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"{page}: needs one line {begin} and after it one line {end}")
+    before, rest = text.split(begin)
+    page.write_text(f"{before}{begin}\n{block}\n{end}{rest.split(end)[1]}", encoding="utf-8")
 
 
 def _machines(groups: Sequence[Group]) -> list[str]:
