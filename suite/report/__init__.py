@@ -16,14 +16,14 @@ def write(results: Path, out: Path, plan: str | None = None) -> list[Path]:
 
     ValueError, in one line, where ``results`` holds no record (of ``plan``).
     """
-    from suite.report import agreement, figures, html, table
+    from suite.report import agreement, budget, figures, html, table
 
     groups = _groups(results, plan)
     out.mkdir(parents=True, exist_ok=True)
     files = figures.write(groups, results, out / "figures")
     notes = [f"- {line}" for line in agreement.lines(groups)]
     pictures = [f"![{figures.FIGURES[name].__doc__}](figures/{name}.svg)" for name in files]
-    parts = ["# Results", "\n".join(notes), table.markdown(groups).strip(), *pictures]
+    parts = ["# Results", "\n".join(notes), table.markdown(groups).strip(), budget.markdown(groups), *pictures]
     (out / "report.md").write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
     (out / "report.html").write_text(html.page(groups, files), encoding="utf-8")
     return [out / "report.md", out / "report.html", *(path for pair in files.values() for path in pair)]

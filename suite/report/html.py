@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.record import Record
-from suite.report import agreement, figures, table
+from suite.report import agreement, budget, figures, table
 from suite.report.groups import Group, by_task
 
 READING = {
@@ -73,6 +73,7 @@ def page(groups: Sequence[Group], files: Mapping[str, list[Path]]) -> str:
         cells=len(records),
         ended=sum(r.outcome == "ok" for r in records),
         lines=agreement.lines(groups),
+        budgets=budget.tables(groups),
         figures=[(name, figures.FIGURES[name].__doc__, inline(paths[0])) for name, paths in files.items()],
         reading=READING,
         facts=facts(records),
