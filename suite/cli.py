@@ -165,7 +165,11 @@ def worker() -> None:
     "--precision", "precisions", type=click.Choice(["float64", "float32"]), multiple=True, help="Default: both."
 )
 @DEVICE
-@several("case", "Only this network of the exam (label, deep, translate, one, both-ways, last)")
+@several(
+    "case",
+    "Only this network of the exam (label, deep, translate, attentive, one, both-ways, last, "
+    "xent-batch, bpr-max, top1-max)",
+)
 @click.option("--slow", is_flag=True, help="Also what takes long to compile.")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write every check here.")
 @click.pass_context

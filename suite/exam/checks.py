@@ -15,6 +15,7 @@ import numpy as np
 from suite.exam.cases import CASES, Case, hub
 from suite.exam.compare import LIMITS, Check, gradient_floor, l2_error, rel_error, worst
 from suite.exam.diagnose import diagnose
+from suite.exam.diagnose_loss import diagnose_loss
 from suite.spec import network, optim, params
 from suite.spec.arch import Arch
 from suite.spec.contract import BOS, EOS, Array, Batch, Model, Net, Optim, Params, Snapshot, Unsupported
@@ -58,7 +59,9 @@ def check_case(model: Model, arch: Arch, precision: str, case: Case, stock: bool
     want = network.gradients(net, p, batch)
     loss, grads = model.grads(handle)
     floor = gradient_floor(want.params)
-    yield Check(f"{case.name}/loss", rel_error(loss, want.loss), limits["loss"])
+    error = rel_error(loss, want.loss)
+    reason = "" if error <= limits["loss"] else diagnose_loss(net.signature, want_outputs, batch, loss)
+    yield Check(f"{case.name}/loss", error, limits["loss"], reason=reason)
     yield worst(f"{case.name}/gradients", grads, want.params, limits["gradients"], floor)
     yield from _check_flow(model, handle, want.flow, f"{case.name}/gradient flow", limits["gradients"], stock)
     if net.signature.kind == "translate":

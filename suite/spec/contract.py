@@ -18,13 +18,14 @@ from suite.spec.arch import Arch
 
 SPEC_VERSION = "1"  # changes whenever the meaning of a Cell changes: a new value voids every resume
 IMPLEMENTATIONS = ("stock", "scan", "scan-compiled")
-IN_BATCH = ("xent_batch", "bpr_max", "top1_max")  # losses whose negatives are the other rows' targets
 PAD, BOS, EOS, UNK = 0, 1, 2, 3  # one numbering for every vocabulary that needs them
 
 Array = NDArray[Any]
 Params = dict[str, Array]
 State = dict[str, Array]  # "layer0/h" -> (B, H)
 Precision = Literal["float32", "float64"]
+Loss = Literal["xent", "mse", "xent_batch", "bpr_max", "top1_max"]
+IN_BATCH: tuple[Loss, ...] = ("xent_batch", "bpr_max", "top1_max")  # losses whose negatives are the other rows' targets
 
 
 class Unsupported(Exception):
@@ -47,7 +48,7 @@ class Signature:
     """
 
     kind: Literal["label", "final", "translate"]
-    loss: Literal["xent", "mse", "xent_batch", "bpr_max", "top1_max"]
+    loss: Loss
     inputs: int
     outputs: int
     tokens: bool = True
