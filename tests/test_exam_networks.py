@@ -8,6 +8,7 @@ import pytest
 from suite.exam.checks import examine
 from suite.spec import attention, decoder, network
 from suite.spec.archs import ARCHS
+from tests.faults_cells import add_forget, reset_before
 from tests.faults_networks import (
     asked_across,
     during,
@@ -108,6 +109,15 @@ FAULTS: dict[str, Fault] = {
     ),
     "started from zero": Fault(first_state(np.zeros_like), ("translate/outputs", "starts from zero"), "gru_luong"),
     "started from zero, no attention": Fault(first_state(np.zeros_like), ("translate/outputs", "starts from zero")),
+    "another cell under attention": Fault(
+        reset_before, ("translate/outputs", "reset is applied before the product"), "gru_attention"
+    ),
+    "another cell between residual links": Fault(
+        reset_before, ("label/outputs", "reset is applied before the product"), "gru_residual"
+    ),
+    "forget bias added under attention": Fault(
+        add_forget(1.0), ("translate/outputs", "1 is added to the forget bias"), "lstm_attention"
+    ),
     "no residual link": Fault(
         residual(lambda y, x: y), ("label/outputs", "the residual link is missing"), "gru_residual"
     ),
