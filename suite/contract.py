@@ -221,7 +221,7 @@ def _spread(scored: Array, p: Array) -> Array:
 
 
 def _arrays(b: Batch) -> list[Array]:
-    return [a for a in (getattr(b, f.name) for f in fields(b)) if a is not None]
+    return [a for a in (getattr(b, f.name) for f in fields(b)) if isinstance(a, np.ndarray)]
 
 
 def _content(b: Batch) -> list[bytes]:

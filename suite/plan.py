@@ -9,7 +9,7 @@
     batch = 32
     sizes = { hidden = 32 }
 
-    [[grid]]                           task, arch, backend, impl, seed: one value or a list; lists are multiplied out
+    [[grid]]                           task, arch, lr, backend, impl, seed: one value or a list; lists multiply out
     task = "copy_memory"
     arch = ["rnn", "gru", "lstm"]
     backend = ["pytorch", "tensorflow", "jax"]
@@ -38,7 +38,7 @@ from suite.spec.init import Init
 from suite.spec.schedule import Schedule
 
 FOLDER = Path(__file__).parent / "plans"
-AXES = ("seed", "task", "arch", "impl", "backend")  # the last turns fastest: backends meet the same drift
+AXES = ("seed", "task", "arch", "lr", "impl", "backend")  # the last turns fastest: backends meet the same drift
 STRICT = ConfigDict(extra="forbid", strict=True)
 
 
@@ -75,6 +75,7 @@ class _Grid(BaseModel):
     backend: Names = Field(default=[], min_length=1)
     impl: Names = Field(default=[], min_length=1)
     seed: Annotated[list[int], BeforeValidator(_listed)] = Field(default=[], min_length=1)
+    lr: Annotated[list[float], BeforeValidator(_listed)] = Field(default=[], min_length=1)
     options: dict[str, str | int | float | bool] = {}
     sizes: SizesTable = None  # type: ignore[valid-type]
     optim: OptimTable = None  # type: ignore[valid-type]
@@ -136,6 +137,9 @@ def load(
                 raise ValueError(f"{source}: grid {k + 1} has no {axis}; give it one, there or in [defaults]")
         grid.setdefault("impl", ["scan"])
         grid.setdefault("seed", [0])
+        grid.setdefault(
+            "lr", [grid.get("optim", {}).get("lr", Optim().lr)]
+        )  # an optimiser's setting that may be a list
         if seeds is not None:
             grid["seed"] = list(range(seeds))
         grid |= {"precision": precision} if precision else {}
@@ -216,6 +220,7 @@ def _multiply(grid: dict[str, Any], source: str) -> Iterator[Cell]:
     for values in itertools.product(*(grid[axis] for axis in AXES)):
         try:
             chosen = settings | dict(zip(AXES, values, strict=True))
+            chosen["optim"] = chosen.get("optim", {}) | {"lr": chosen.pop("lr")}
             if chosen["impl"] == "stock":
                 chosen["flow_at"] = ()  # a framework's own layer hides its inner states
             cell = Cell.from_json(chosen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,15 @@ def test_filters_narrow_by_what_the_plan_has_and_put_in_what_it_lacks(demo: str)
     other = plan.load(demo, backends=["reference"], tasks=["hmm_tag"], precision="float64", steps=200).cells
     assert {(c.backend, c.task, c.precision, c.steps) for c in other} == {("reference", "hmm_tag", "float64", 200)}
     assert len(other) == 2
+
+
+def test_learning_rates_are_multiplied_out_like_every_list(demo: str, tmp_path: Path) -> None:
+    path = tmp_path / "sweep.toml"
+    path.write_text(Path(demo).read_text().replace("batch = 4", "batch = 4\nlr = [0.1, 0.01]", 1))
+    once, twice = plan.load(demo).cells, plan.load(str(path)).cells
+    assert len(twice) == 2 * len(once)
+    assert {c.optim.lr for c in twice} == {0.1, 0.01}
+    assert [replace(c, optim=once[0].optim) for c in twice[:1]] == [once[0]]
 
 
 @pytest.mark.parametrize(
