@@ -94,3 +94,9 @@ def test_a_network_without_one_map_is_refused(arch: str) -> None:
 def test_a_task_that_knows_no_fields_is_refused() -> None:
     with pytest.raises(ValueError, match="attention: numwords does not know where its fields are; use a task such as"):
         attention.inside(WORDS, batch(), attention.everywhere(batch()))
+
+
+def test_a_task_without_texts_is_refused(tmp_path: Path) -> None:
+    b = batch()
+    with pytest.raises(ValueError, match="attention: reber does not say how its tokens are written"):
+        attention.draw(registry.task("reber", val_size=2, test_size=2), b, attention.everywhere(b), tmp_path / "x")

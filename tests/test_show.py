@@ -14,6 +14,7 @@ from suite import cell, cli, weights
 from suite.show import show
 from suite.spec.cell import Cell
 from suite.spec.contract import Sizes
+from tests import tiny_data
 from tests.probes import ADDING, TINY
 
 SIZES = Sizes(hidden=4, embed=3, heads=2)
@@ -65,6 +66,14 @@ def test_texts_and_the_share_that_is_valid(tmp_path: Path) -> None:
     assert last.endswith(" of 200 texts drawn at temperature 1")
     assert list(show(tmp_path, rows=2))[1:3] == texts
     assert list(show(tmp_path, rows=2, seed=1))[1:3] != texts
+
+
+def test_texts_without_a_judge_go_on_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_data.install(tmp_path / "data", monkeypatch)
+    trained(tmp_path, task="charlm", arch="rnn", options=(("test_size", 2), ("time", 5), ("val_size", 2)))
+    _, *texts = show(tmp_path, rows=2)
+    assert [len(text) for text in texts] == [1 + 100] * 2
+    assert all(text.startswith("\n\n") for text in texts)  # the second is the text's own first character
 
 
 def test_positions_bound_the_length_of_a_text(tmp_path: Path) -> None:

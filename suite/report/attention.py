@@ -1,7 +1,9 @@
 """Where a decoder looks in its source: the attention's weights of some rows as a picture, and as a number.
 
-maps (B, S, T)   the oracle's weights, teacher forced: row s is what was read when target token s was written
-centre           sum_j j a_j of a field's mean weights; it is inside where the field's own characters are
+    maps (B, S, T)   the oracle's weights, teacher forced: row s is what was read when target token s was written
+    centre           sum_j j a_j of the mean of a field's maps; it is inside where the field's own characters are
+
+Fields are a task's: the parts of its target that are written from one place in the source, as in ``tasks.dates``.
 """
 
 from __future__ import annotations
@@ -40,10 +42,8 @@ def inside(task: Task, batch: Batch, weights: Array) -> tuple[int, int]:
         raise ValueError(f"attention: {task.name} does not know where its fields are; use a task such as dates")
     found = []
     for x, a in zip(batch.x[batch.scored.any(1)], weights[batch.scored.any(1)], strict=True):
-        spans = task.fields(x)
-        for first, end in dict.fromkeys(span for span in spans if span):
-            of_field = a[[s for s, span in enumerate(spans) if span == (first, end)]].mean(0)
-            centre = float(of_field @ np.arange(len(of_field)))
+        for (first, end), own in _fields(task, x):
+            centre = float(a[own].mean(0) @ np.arange(a.shape[1]))
             found.append(first - 0.5 <= centre < end - 0.5)  # character j covers j - 0.5 .. j + 0.5
     return sum(found), len(found)
 
@@ -53,6 +53,8 @@ def draw(task: Any, batch: Batch, weights: Array, stem: Path) -> list[Path]:
     import matplotlib
     from matplotlib.patches import Rectangle
 
+    if not (hasattr(task, "source_text") and hasattr(task, "target_text")):
+        raise ValueError(f"attention: {task.name} does not say how its tokens are written; give it both texts")
     rows = np.flatnonzero(batch.scored.any(1))[:LARGEST]
     with matplotlib.rc_context(SETTINGS):
         figure, axes = panels([task.target_text(batch.y[b]) for b in rows], height=3.1, columns=2)
@@ -63,9 +65,7 @@ def draw(task: Any, batch: Batch, weights: Array, stem: Path) -> list[Path]:
             ax.set_xticks(range(source), labels, fontsize=7, rotation=90 * (max(map(len, labels)) > 3))
             ax.set_yticks(range(target), _labels(batch.y[b, :target], task.target_text), fontsize=7)
             ax.grid(False)
-            spans = task.fields(batch.x[b]) if hasattr(task, "fields") else []
-            for first, end in dict.fromkeys(span for span in spans if span):
-                own = [s for s, span in enumerate(spans) if span == (first, end)]
+            for (first, end), own in _fields(task, batch.x[b]) if hasattr(task, "fields") else ():
                 place = ((first - 0.5, own[0] - 0.5), end - first, own[-1] - own[0] + 1)
                 ax.add_patch(Rectangle(*place, fill=False, edgecolor="#0072B2", linewidth=1.2))
         figure.suptitle("Where the decoder looks\n", x=0.01, ha="left", fontsize=13, fontweight="bold")
@@ -73,6 +73,12 @@ def draw(task: Any, batch: Batch, weights: Array, stem: Path) -> list[Path]:
         told += "; frame: the field's own characters" * hasattr(task, "fields")
         figure.text(0.0105, 1 - 0.44 / figure.get_figheight(), told, fontsize=9, color=INK)
     return save(figure, stem)
+
+
+def _fields(task: Any, x: Array) -> list[tuple[tuple[int, int], list[int]]]:
+    """Each field of one row: (first, end) in its source, and the target steps that are written from there."""
+    spans = task.fields(x)
+    return [(field, [s for s, span in enumerate(spans) if span == field]) for field in dict.fromkeys(spans) if field]
 
 
 def _labels(tokens: Array, text: Any) -> list[str]:
