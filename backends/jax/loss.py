@@ -35,9 +35,9 @@ def session_terms(name: str, outputs: jax.Array, batch: Data) -> jax.Array:
     ri = jnp.take_along_axis(outputs, batch.y[..., None], axis=-1)
     if name == "xent_batch":
         own = jnp.eye(len(r), dtype=bool)[:, None]
-        return logsumexp(r, axis=-1, where=among | own) - ri[..., 0]
-    w = jax.nn.softmax(r, where=among)
+        return logsumexp(r - ri, axis=-1, where=among | own)
+    log_w = jax.nn.log_softmax(r, where=among)
+    w = jnp.exp(log_w)
     if name == "bpr_max":
-        won = logsumexp(r + jax.nn.log_sigmoid(ri - r), axis=-1, where=among)
-        return logsumexp(r, axis=-1, where=among) - won + PENALTY * (w * r**2).sum(axis=-1)
+        return PENALTY * (w * r**2).sum(axis=-1) - logsumexp(log_w + jax.nn.log_sigmoid(ri - r), axis=-1)
     return (w * (jax.nn.sigmoid(r - ri) + jax.nn.sigmoid(r**2))).sum(axis=-1)

@@ -33,13 +33,9 @@ def session_terms(name: str, outputs: Tensor, batch: Data) -> Tensor:
     ri = outputs.gather(-1, batch.y[..., None])
     if name == "xent_batch":
         own = torch.eye(rows, dtype=torch.bool, device=r.device)[:, None]
-        return _logsumexp(r, among | own) - ri[..., 0]
-    w = torch.where(among, r, -torch.inf).softmax(-1)
+        return torch.where(among | own, r - ri, -torch.inf).logsumexp(-1)
+    log_w = torch.where(among, r, -torch.inf).log_softmax(-1)
+    w = log_w.exp()
     if name == "bpr_max":
-        won = _logsumexp(r + F.logsigmoid(ri - r), among)
-        return _logsumexp(r, among) - won + PENALTY * (w * r.square()).sum(-1)
+        return PENALTY * (w * r.square()).sum(-1) - (log_w + F.logsigmoid(ri - r)).logsumexp(-1)
     return (w * (torch.sigmoid(r - ri) + torch.sigmoid(r.square()))).sum(-1)
-
-
-def _logsumexp(r: Tensor, among: Tensor) -> Tensor:
-    return torch.where(among, r, -torch.inf).logsumexp(-1)

@@ -32,19 +32,13 @@ def session_terms(name: str, outputs: tf.Tensor, batch: Data) -> tf.Tensor:
     among = among | ~batch.scored[..., None]  # what is not scored takes all, so that no softmax is empty
     r = tf.gather(outputs, tf.broadcast_to(y, (rows, steps, rows)), batch_dims=2)
     ri = tf.gather(outputs, batch.y[..., None], batch_dims=2)
+    never = tf.constant(float("-inf"), r.dtype)
     if name == "xent_batch":
         own = tf.eye(rows, dtype=tf.bool)[:, None]
-        return _logsumexp(r, among | own) - ri[..., 0]
-    w = tf.nn.softmax(_only(r, among))
+        return tf.reduce_logsumexp(tf.where(among | own, r - ri, never), axis=-1)
+    log_w = tf.nn.log_softmax(tf.where(among, r, never))
+    w = tf.exp(log_w)
     if name == "bpr_max":
-        won = _logsumexp(r + tf.math.log_sigmoid(ri - r), among)
-        return _logsumexp(r, among) - won + PENALTY * tf.reduce_sum(w * r**2, axis=-1)
+        log_won = tf.reduce_logsumexp(log_w + tf.math.log_sigmoid(ri - r), axis=-1)
+        return PENALTY * tf.reduce_sum(w * r**2, axis=-1) - log_won
     return tf.reduce_sum(w * (tf.sigmoid(r - ri) + tf.sigmoid(r**2)), axis=-1)
-
-
-def _logsumexp(r: tf.Tensor, among: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_logsumexp(_only(r, among), axis=-1)
-
-
-def _only(r: tf.Tensor, among: tf.Tensor) -> tf.Tensor:
-    return tf.where(among, r, tf.constant(float("-inf"), r.dtype))
