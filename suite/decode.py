@@ -26,8 +26,8 @@ def beam(model: Model, net: Net, batch: Batch, width: int, length_penalty: float
         raise ValueError(f"beam: the network's kind is {sig.kind!r}; only 'translate' has targets to search")
     if width < 1:
         raise ValueError(f"beam: width is {width}; it must be at least 1")
-    if not length_penalty >= 0:
-        raise ValueError(f"beam: length_penalty is {length_penalty}; it must be 0 (off) or positive")
+    if not 0 <= length_penalty < np.inf:
+        raise ValueError(f"beam: length_penalty is {length_penalty}; it must be 0 (off) or a positive number")
     rows, steps, tokens = len(batch.x), sig.longest_target, np.arange(sig.outputs)
     y = np.full((rows, width, steps), PAD, np.int32)
     logp = np.where(np.arange(width) == 0, 0.0, -np.inf) * np.ones((rows, 1))  # every place but the first is empty

@@ -130,8 +130,9 @@ def test_a_length_penalty_prefers_the_longer_of_two() -> None:
     ("change", "message"),
     [
         ({"width": 0}, "beam: width is 0; it must be at least 1"),
-        ({"length_penalty": -1.0}, r"beam: length_penalty is -1\.0; it must be 0 \(off\) or positive"),
+        ({"length_penalty": -1.0}, r"beam: length_penalty is -1\.0; it must be 0 \(off\) or a positive number"),
         ({"length_penalty": float("nan")}, "beam: length_penalty is nan"),
+        ({"length_penalty": float("inf")}, "beam: length_penalty is inf"),
         ({"net": Net(ARCHS["gru"], Signature("label", "xent", 5, 4), Sizes())}, "beam: the network's kind is 'label'"),
         ({"model": Table({}, gap=float("nan"))}, "puts out a number that is not finite"),
     ],
