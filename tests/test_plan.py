@@ -144,4 +144,5 @@ def test_the_suites_own_plans_load(name: str) -> None:
     assert p.name == name
     assert len({c.key for c in p.cells}) == len(p.cells) > 0
     assert "\n" not in p.title
-    assert {c.backend for c in p.cells} >= {"pytorch", "tensorflow", "jax"}
+    if name != "sweep":  # its choices are made in one backend, for all
+        assert {c.backend for c in p.cells} >= {"pytorch", "tensorflow", "jax"}
