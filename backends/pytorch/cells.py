@@ -25,8 +25,8 @@ def affine(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
 
 
 def layer_norm(v: Tensor, gain: Tensor, bias: Tensor | None = None) -> Tensor:
-    """LN(v) gain + bias over the last axis of v."""
-    return functional.layer_norm(v, v.shape[-1:], gain, bias, EPS)
+    """LN(v) gain + bias over the last axis of v, centred first: the fused kernel takes mean / size from v / size."""
+    return functional.layer_norm(v - v.mean(-1, keepdim=True), v.shape[-1:], gain, bias, EPS)
 
 
 def rnn(p: Weights, a: Tensor, state: State) -> State:

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from suite.exam import twin
 from suite.exam.cases import CASES, Case, hub
-from suite.exam.compare import LIMITS, Check, gradient_floor, l2_error, rel_error, worst
+from suite.exam.compare import Check, gradient_floor, l2_error, rel_error, worst
 from suite.exam.diagnose import diagnose
 from suite.exam.diagnose_loss import diagnose_loss
 from suite.spec import network, optim, params
@@ -47,7 +48,7 @@ def examine(
 
 def check_case(model: Model, arch: Arch, precision: str, case: Case, stock: bool) -> Iterator[Check]:
     """Outputs, states, loss, every gradient, norms, flow, decoding, and parameters after updates."""
-    limits, net, p, batch = LIMITS[precision], case.net(arch), case.params(arch), case.batch()
+    limits, net, p, batch = twin.limits(precision, arch, case), case.net(arch), case.params(arch), case.batch()
     handle = model.put(batch)
     outputs, state = model.outputs(handle)
     want_outputs, want_state, _ = network.forward(net, p, batch)
@@ -66,7 +67,7 @@ def check_case(model: Model, arch: Arch, precision: str, case: Case, stock: bool
     yield from _check_flow(model, handle, want.flow, f"{case.name}/gradient flow", limits["gradients"], stock)
     if net.signature.kind == "translate":
         yield from _check_decoding(model, net, p, batch, f"{case.name}/greedy decoding")
-    yield from _check_updates(model, net, p, precision, case)
+    yield from _check_updates(model, arch, precision, case)
 
 
 def _check_flow(model: Model, handle: object, want: Params, name: str, limit: float, stock: bool) -> Iterator[Check]:
@@ -98,26 +99,27 @@ def _check_decoding(model: Model, net: Net, p: Params, batch: Batch, name: str) 
     yield Check(f"{name}, teacher forced", float(wrong), 0.0, reason=f"{wrong} tokens differ" if wrong else "")
 
 
-def _check_updates(model: Model, net: Net, p: Params, precision: str, case: Case) -> Iterator[Check]:
-    limits = LIMITS[precision]
-    slots = optim.init_slots(case.optim, p)
-    for t in range(1, FEW + 1):
-        batch = case.batch(t)
-        want = network.gradients(net, p, batch)
-        lr = case.optim.lr / t  # a changing rate tells momentum conventions apart
-        result = model.wait(model.step(model.put(batch), lr))
-        p, slots, norm = optim.update(case.optim, lr, t, p, want.params, slots)
-        if t == 1:
+def _check_updates(model: Model, arch: Arch, precision: str, case: Case) -> Iterator[Check]:
+    limits, few = (twin.limits(precision, arch, case, updates, slowing=True) for updates in (1, FEW))
+    start = Snapshot(0, case.params(arch))
+    for want, end in twin.train(case, arch, start, FEW, slowing=True):  # a changing rate tells momenta apart
+        result = model.wait(model.step(model.put(case.batch(end.step)), case.optim.lr / end.step))
+        if end.step == 1:
             norms = {name: np.asarray(np.linalg.norm(g.ravel())) for name, g in want.params.items()}
             got = {name: np.asarray(value) for name, value in result.param_norms.items()}
             yield Check(f"{case.name}/loss of an update", rel_error(result.loss, want.loss), limits["loss"])
-            yield Check(f"{case.name}/gradient norm", rel_error(result.grad_norm, norm), limits["gradients"])
+            yield Check(
+                f"{case.name}/gradient norm",
+                rel_error(result.grad_norm, optim.global_norm(want.params)),
+                limits["gradients"],
+            )
             yield worst(f"{case.name}/norm per parameter", got, norms, limits["gradients"], gradient_floor(norms))
-            yield worst(f"{case.name}/1 {case.optim.name} update", model.snapshot().params, p, limits["step"])
+            yield worst(f"{case.name}/1 {case.optim.name} update", model.snapshot().params, end.params, limits["step"])
     name = f"{case.name}/{FEW} {case.optim.name} updates"
-    yield Check(name, l2_error(model.snapshot().params, p), limits["steps"])
+    yield Check(name, l2_error(model.snapshot().params, end.params), few["steps"])
     for slot, values in model.snapshot().slots.items():
-        yield worst(f"{name}, slot {slot}", values, slots[slot], limits["gradients"], gradient_floor(slots[slot]))
+        want_slot = end.slots[slot]
+        yield worst(f"{name}, slot {slot}", values, want_slot, few["gradients"], gradient_floor(want_slot))
 
 
 def check_layout(model: Model, arch: Arch, precision: str) -> Iterator[Check]:
@@ -141,7 +143,7 @@ def check_layout(model: Model, arch: Arch, precision: str) -> Iterator[Check]:
 def check_properties(model: Model, arch: Arch, precision: str) -> Iterator[Check]:
     """Pads and unscored targets change nothing, rows are independent, and the future does not move the past."""
     case = hub(arch)
-    limits, p, b, sig = LIMITS[precision], case.params(arch), case.batch(), case.signature
+    limits, p, b, sig = twin.limits(precision, arch, case), case.params(arch), case.batch(), case.signature
     model.load(Snapshot(0, p))
     outputs, _ = model.outputs(model.put(b))
     loss, grads = model.grads(model.put(b))
@@ -209,7 +211,7 @@ def check_ownership(model: Model, arch: Arch) -> Iterator[Check]:
 
 def check_streaming(model: Model, arch: Arch, precision: str) -> Iterator[Check]:
     """State carried from call to call equals one long call of the oracle; where there is none, it is refused."""
-    case, limit = hub(arch), LIMITS[precision]["outputs"]
+    case, limit = hub(arch), twin.limits(precision, arch, hub(arch))["outputs"]
     p, net = case.params(arch), case.net(arch)
     model.load(Snapshot(0, p))
     first, second = case.batch(0, full=True), case.batch(1, full=True)
@@ -242,11 +244,13 @@ def check_trajectory(model: Model, arch: Arch, precision: str) -> Iterator[Check
     """The losses of 100 updates against the oracle's, and the same 20 updates twice, bit for bit."""
     case = hub(arch)
     p = case.params(arch)
-    want, _ = trajectory(case, arch, Snapshot(0, p), MANY)
+    want = [g.loss for g, _ in twin.train(case, arch, Snapshot(0, p), MANY)]
     model.load(Snapshot(0, p))
     got = run(model, case, 0, MANY)
     error = max(rel_error(g, w) for g, w in zip(got, want, strict=True)) if np.isfinite(got).all() else np.nan
-    yield Check(f"trajectory/losses of {MANY} updates", float(error), LIMITS[precision]["trajectory"])
+    yield Check(
+        f"trajectory/losses of {MANY} updates", float(error), twin.limits(precision, arch, case, MANY)["trajectory"]
+    )
     model.load(Snapshot(0, p))
     again = run(model, case, 0, 20)
     different = sum(a != b for a, b in zip(again, got[:20], strict=True))
@@ -255,16 +259,6 @@ def check_trajectory(model: Model, arch: Arch, precision: str) -> Iterator[Check
 
 
 def run(model: Model, case: Case, first: int, count: int) -> list[float]:
-    """``count`` updates on the case's batches from number ``first`` -> their losses."""
-    return [model.wait(model.step(model.put(case.batch(t)), case.optim.lr)).loss for t in range(first, first + count)]
-
-
-def trajectory(case: Case, arch: Arch, start: Snapshot, count: int) -> tuple[list[float], Snapshot]:
-    """The oracle's losses over ``count`` updates from a snapshot, and where it arrives."""
-    p, slots = start.params, start.slots or optim.init_slots(case.optim, start.params)
-    losses, net = [], case.net(arch)
-    for t in range(start.step, start.step + count):
-        g = network.gradients(net, p, case.batch(t))
-        p, slots, _ = optim.update(case.optim, case.optim.lr, t + 1, p, g.params, slots)
-        losses.append(g.loss)
-    return losses, Snapshot(start.step + count, p, slots)
+    """``count`` updates on the case's batches after number ``first`` -> their losses."""
+    batches = (case.batch(t) for t in range(first + 1, first + count + 1))
+    return [model.wait(model.step(model.put(batch), case.optim.lr)).loss for batch in batches]

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from suite import weights
+from suite.exam import twin
 from suite.exam.cases import hub
-from suite.exam.checks import run, trajectory
-from suite.exam.compare import LIMITS, Check, l2_error, rel_error
+from suite.exam.checks import run
+from suite.exam.compare import Check, l2_error, rel_error
 from suite.spec.arch import Arch
 from suite.spec.contract import Model, Snapshot
 
@@ -25,12 +26,14 @@ def export(model: Model, arch: Arch, precision: str, path: Path) -> Iterator[Che
     """Train 20 updates from the exam's parameters, compare with the oracle, and write the snapshot."""
     case = hub(arch)
     start = Snapshot(0, case.params(arch))
-    _, want = trajectory(case, arch, start, UPDATES)
+    *_, (_, want) = twin.train(case, arch, start, UPDATES)
     model.load(start)
     run(model, case, 0, UPDATES)
     got = model.snapshot()
     yield Check("resume/step count", abs(got.step - UPDATES), 0.0)
-    yield Check("resume/export", l2_error(got.params, want.params), LIMITS[precision]["trajectory"])
+    yield Check(
+        "resume/export", l2_error(got.params, want.params), twin.limits(precision, arch, case, UPDATES)["trajectory"]
+    )
     weights.save(path, got)
 
 
@@ -39,8 +42,8 @@ def resume(model: Model, arch: Arch, precision: str, path: Path, partner: str) -
     case, start = hub(arch), weights.load(path)
     model.load(start)
     got = np.array(run(model, case, start.step, UPDATES))
-    want = np.array(trajectory(case, arch, start, UPDATES)[0])
-    limits = LIMITS[precision]
+    want = np.array([g.loss for g, _ in twin.train(case, arch, start, UPDATES)])
+    limits = twin.limits(precision, arch, case, 2 * UPDATES)
     yield Check(f"resume from {partner}/first loss", rel_error(got[0], want[0]), limits["resume"])
     error = float(np.max(np.abs(got - want) / np.abs(want)))
     yield Check(f"resume from {partner}/{UPDATES} losses", error, limits["trajectory"])
