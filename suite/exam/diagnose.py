@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from suite.exam import diagnose_blocks, diagnose_networks
+from suite.exam import diagnose_blocks, diagnose_cells, diagnose_networks
 from suite.exam.compare import rel_error
 from suite.spec import network, params
 from suite.spec.arch import Arch
@@ -65,11 +65,12 @@ def bends(net: Net, p: Params, batch: Batch) -> Iterator[Bend]:
     start = ", and the backward direction starts in the pads" if net.sizes.bidirectional else ""
     yield f"pads are read as input: lengths are ignored{start}", net, p, _unmasked(batch)
     yield from diagnose_networks.bends(net, p, batch)
+    yield from diagnose_cells.bends(net, p, batch)
     if arch.equations in ("gru", "gru_before"):
         yield "z and 1 - z are exchanged", net, _each(net, p, _negate(1, hidden)), batch
         yield from _reset_placed_elsewhere(net, p, batch)
         yield "h_{t-1} is not carried and r multiplies the candidate's output", _no_carry(net), p, batch
-    if arch.equations == "lstm":
+    if "c" in arch.state:
         for by, text in ((1.0, "1 is added to the forget bias"), (-1.0, "1 is missing from the forget bias")):
             yield text, net, _each(net, p, _shift_forget(by, hidden)), batch
 
