@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from suite import parity
 from suite.exam import twin
 from suite.exam.cases import LABEL
-from suite.exam.compare import LIMITS
+from suite.exam.compare import LIMITS, Check
 from suite.spec import params
 from suite.spec.archs import ARCHS
 
@@ -35,3 +36,16 @@ def test_a_calm_networks_limits_stand(arch: str) -> None:
 
 def test_an_expanding_networks_limits_grow() -> None:
     assert twin.limits("float32", ARCHS["lstm_ln"], LABEL, 10)["steps"] > 3 * LIMITS["float32"]["steps"]
+
+
+@pytest.mark.parametrize(
+    ("arch", "error", "least", "most"), [("gru", 0.5, 1.0, 1.0), ("gru", 9.0, 1.0, 3.0), ("lstm_ln", 9.0, 3.0, 30.0)]
+)
+def test_before_the_clock_limits_grow_where_something_fails(
+    arch: str, error: float, least: float, most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parity, "_compare", lambda *_: iter([Check("gradients", error, 1.0)]))
+    net = LABEL.net(ARCHS[arch])
+    (check,) = parity.check(None, net, None, LABEL.params(net.arch), LABEL.batch(), None)  # type: ignore[arg-type]
+    assert least <= check.limit <= most
+    assert check.error == error
