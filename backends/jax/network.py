@@ -86,6 +86,7 @@ def decode(net: Net, stacks: Stacks, p: Weights, batch: Data) -> jax.Array:
     if net.arch.family == "transformer":
         return transformer.decode(net, stacks, p, batch)
     rows, d = len(batch.x), p["head/d"]
+    batch = batch._replace(masks=NONE)  # dropout is for training
     memory, _, first = _encode(net, stacks, p, batch, zero_state(net, rows, d.dtype))
     one = jnp.ones((rows, 1), bool)
 

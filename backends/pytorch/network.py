@@ -87,6 +87,7 @@ def decode(net: Net, stacks: Stacks, p: Weights, batch: Data) -> Tensor:
     if net.arch.family == "transformer":
         return transformer.decode(net, stacks, p, batch)
     rows, d = len(batch.x), p["head/d"]
+    batch = batch._replace(masks=NONE)  # dropout is for training
     memory, _, state = _encode(net, stacks, p, batch, zero_state(net, rows, d.dtype, d.device))
     one = Valid(torch.ones(rows, 1, dtype=torch.bool, device=d.device))
     token = torch.full((rows,), BOS, device=d.device)

@@ -86,6 +86,7 @@ def decode(net: Net, stacks: Stacks, p: Weights, batch: Data) -> tf.Tensor:
     if net.arch.family == "transformer":
         return transformer.decode(net, stacks, p, batch)
     rows, steps, d = batch.x.shape[0], net.signature.longest_target, p["head/d"]
+    batch = batch._replace(masks=NONE)  # dropout is for training
     memory, _, first = _encode(net, stacks, p, batch, zero_state(net, rows, d.dtype))
     one = tf.ones((rows, 1), tf.bool)
 

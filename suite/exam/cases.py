@@ -13,6 +13,7 @@ import numpy as np
 from suite.spec import params
 from suite.spec.arch import Arch
 from suite.spec.contract import IN_BATCH, Batch, Net, Optim, Params, Signature, Sizes
+from suite.spec.masks import masks
 from suite.spec.random import Stream
 
 # clip binds from the first step; a smaller eps would move an entry of tiny gradient by the sign of its rounding error
@@ -37,6 +38,7 @@ class Case:
     optim: Optim
     rows: int
     steps: int
+    dropout: float = 0.0
     archs: tuple[str, ...] = ()  # the architectures that have this case; all that can, if it names none
 
     def net(self, arch: Arch) -> Net:
@@ -59,6 +61,10 @@ class Case:
         """Batch ``index``: lengths 1, T and random ones between (all T where ``full``)."""
         return make_batch(self.signature, self.rows, self.steps, Stream(f"exam/{self.name}/{index}"), full)
 
+    def masked(self, arch: Arch, index: int = 0) -> Batch:
+        """Batch ``index`` with the masks of the case's dropout."""
+        return replace(self.batch(index), masks=masks(self.net(arch), self.dropout, self.rows, 0, index))
+
 
 LABEL = Case("label", Signature("label", "xent", 11, 7), Sizes(hidden=6, embed=5), ADAM, rows=5, steps=7)
 TRANSLATE = Case(
@@ -79,15 +85,17 @@ CASES = (
         Optim("sgd", lr=0.1, clip=0.0, momentum=0.9),
         rows=4,
         steps=6,
+        dropout=0.3,
     ),
     TRANSLATE,
     Case(
         "attentive",
         replace(TRANSLATE.signature, smoothing=0.1),
-        Sizes(hidden=4, bidirectional=True, embed=3),
+        Sizes(hidden=4, layers=2, bidirectional=True, embed=3),
         Optim("adam", lr=1e-2, clip=1.0, eps=1e-3),
         rows=4,
         steps=5,
+        dropout=0.3,
     ),
     Case(
         "one",  # B = T = H = 1, a Transformer's H but for
@@ -104,6 +112,7 @@ CASES = (
         Optim("adamw", lr=2e-2, clip=0.0, eps=1e-4, weight_decay=0.1),
         rows=5,
         steps=7,
+        dropout=0.3,
     ),
     Case(  # a class for a whole sequence of tokens
         "last",

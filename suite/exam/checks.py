@@ -32,7 +32,9 @@ def examine(
 
     ``stock``: a framework's own layer, which may refuse the gradient flow because it hides its inner states.
     """
-    cases = [case for case in cases if case.fits(arch)]
+    cases = [
+        replace(case, dropout=0.0) if stock and case.sizes.layers > 1 else case for case in cases if case.fits(arch)
+    ]  # a framework's own stack takes no masks between its layers
     models = {case.name: make(case.net(arch), case.optim, Snapshot(0, case.params(arch))) for case in cases}
     for case in cases:
         yield from check_case(models[case.name], arch, precision, case, stock)
@@ -48,7 +50,7 @@ def examine(
 
 def check_case(model: Model, arch: Arch, precision: str, case: Case, stock: bool) -> Iterator[Check]:
     """Outputs, states, loss, every gradient, norms, flow, decoding, and parameters after updates."""
-    limits, net, p, batch = twin.limits(precision, arch, case), case.net(arch), case.params(arch), case.batch()
+    limits, net, p, batch = twin.limits(precision, arch, case), case.net(arch), case.params(arch), case.masked(arch)
     handle = model.put(batch)
     outputs, state = model.outputs(handle)
     want_outputs, want_state, _ = network.forward(net, p, batch)
@@ -66,7 +68,7 @@ def check_case(model: Model, arch: Arch, precision: str, case: Case, stock: bool
     yield worst(f"{case.name}/gradients", grads, want.params, limits["gradients"], floor)
     yield from _check_flow(model, handle, want.flow, f"{case.name}/gradient flow", limits["gradients"], stock)
     if net.signature.kind == "translate":
-        yield from _check_decoding(model, net, p, batch, f"{case.name}/greedy decoding")
+        yield from _check_decoding(model, net, p, case.batch(), f"{case.name}/greedy decoding")
     yield from _check_updates(model, arch, precision, case)
 
 
@@ -103,7 +105,7 @@ def _check_updates(model: Model, arch: Arch, precision: str, case: Case) -> Iter
     limits, few = (twin.limits(precision, arch, case, updates, slowing=True) for updates in (1, FEW))
     start = Snapshot(0, case.params(arch))
     for want, end in twin.train(case, arch, start, FEW, slowing=True):  # a changing rate tells momenta apart
-        result = model.wait(model.step(model.put(case.batch(end.step)), case.optim.lr / end.step))
+        result = model.wait(model.step(model.put(case.masked(arch, end.step)), case.optim.lr / end.step))
         if end.step == 1:
             norms = {name: np.asarray(np.linalg.norm(g.ravel())) for name, g in want.params.items()}
             got = {name: np.asarray(value) for name, value in result.param_norms.items()}

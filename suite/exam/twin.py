@@ -36,7 +36,12 @@ def room(want: Params, found: Sequence[Params]) -> float:
 
 @functools.cache
 def limits(precision: str, arch: Arch, case: Case, updates: int = 1, slowing: bool = False) -> dict[str, float]:
-    """The limits of one of the exam's networks over some updates, by its gradients and slots at the last of them."""
+    """The limits of one of the exam's networks over some updates, by its gradients and slots at the last of them.
+
+    They stand as they are but for an architecture that says of itself that it is expanding.
+    """
+    if not arch.expanding:
+        return LIMITS[precision]
     p, runs = case.params(arch), []
     for q in (p, *twins(p)):
         *_, (g, end) = train(case, arch, Snapshot(0, q), updates, slowing)
@@ -51,6 +56,6 @@ def train(
     """The oracle's updates from a snapshot: the gradients and the end of each. ``slowing``: at the rate lr / t."""
     net, p, slots = case.net(arch), start.params, start.slots or optim.init_slots(case.optim, start.params)
     for t in range(start.step + 1, start.step + count + 1):
-        g = network.gradients(net, p, case.batch(t))
+        g = network.gradients(net, p, case.masked(arch, t))
         p, slots, _ = optim.update(case.optim, case.optim.lr / (t if slowing else 1), t, p, g.params, slots)
         yield g, Snapshot(t, p, slots)

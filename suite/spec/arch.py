@@ -22,6 +22,7 @@ class Arch:
     cell       the architecture whose step this is, where it is another one's: "gru" for gru_residual
     residual   each layer adds what it reads to what it puts out, through R (I, F) where the widths differ
     attention  how a decoder reads its encoder: "" not at all but for the final state, "additive", or "general"
+    expanding  rounding errors grow in it, step by step: the exam measures how far, see ``suite.exam.twin``
     family     "recurrent", or "transformer": see ``suite.spec.transformer``; its step is one block over all steps
     chrono     the sign of log(time) in each gate's first bias, see ``suite.spec.init``; () = none keeps the state
     """
@@ -37,6 +38,7 @@ class Arch:
     cell: str = ""
     residual: bool = False
     attention: Literal["", "additive", "general"] = ""
+    expanding: bool = False
     family: Literal["recurrent", "transformer"] = "recurrent"
     chrono: tuple[float, ...] = ()
 

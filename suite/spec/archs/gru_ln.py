@@ -64,5 +64,6 @@ GRU_LN = Arch(
     step=step,
     step_vjp=step_vjp,
     bias=(0.0, 0.0, 0.0),
+    expanding=True,
     chrono=(0.0, 1.0, 0.0),
 )

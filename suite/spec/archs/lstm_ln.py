@@ -65,5 +65,6 @@ LSTM_LN = Arch(
     step=step,
     step_vjp=step_vjp,
     bias=(0.0, 1.0, 0.0, 0.0),
+    expanding=True,
     chrono=(-1.0, 1.0, 0.0, 0.0),
 )
