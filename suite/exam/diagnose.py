@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from suite.exam import diagnose_blocks, diagnose_cells, diagnose_networks
+from suite.exam import diagnose_blocks, diagnose_cells, diagnose_dropout, diagnose_networks
 from suite.exam.compare import rel_error
 from suite.spec import network, params
 from suite.spec.arch import Arch
@@ -51,6 +51,7 @@ def _wrong(net: Net, p: Params, batch: Batch) -> Iterator[tuple[str, Array]]:
 def bends(net: Net, p: Params, batch: Batch) -> Iterator[Bend]:
     """Every known mistake: its name, and the network, parameters and batch that make the oracle commit it."""
     arch, hidden = net.arch, net.sizes.hidden
+    yield from diagnose_dropout.bends(net, p, batch)
     if arch.family == "transformer":
         yield from diagnose_blocks.bends(net, p, batch)
         return
