@@ -1,7 +1,7 @@
 """Long short-term memory with layer normalisation (Ba, Kiros & Hinton 2016, arXiv 1607.06450, eqs. 20-22).
 
 a = LN(x W) g + b                   u = LN(h U) k                       LN as in ``layer_norm``, over all 4H columns
-i, f, o = sigmoid(a + u)            g = tanh(a_g + u_g)                 of gates g, not the gain
+i, f, o = sigmoid(a + u)            g = tanh(a_g + u_g)                 the gate g, not the gain
 c' = f c + i g                      h' = o tanh(LN(c') q + s)
 
 W (I, 4H)  U (H, 4H)  b, g, k (4H)  q, s (H); gates in the order i, f, g, o; the gains g, k, q start at 1, b_f too.
