@@ -13,6 +13,7 @@ from suite.spec import params
 from suite.spec.arch import Step
 from suite.spec.archs.transformer import View, attention, feed_forward, layer_norm, step
 from suite.spec.contract import Array, Batch, Net, Params
+from suite.spec.dropout import drop
 
 Bend = tuple[str, Net, Params, Batch]
 PROJECTIONS = ("Wq", "Wk", "Wv")
@@ -74,13 +75,15 @@ def _composed(norm: Step = layer_norm, ffn: Step = feed_forward, post: bool = Fa
     """A block out of other parts, or with its parts in another order; no tape."""
 
     def other(p: Params, x: Array, view: View) -> tuple[Array, Any]:
-        def add(x: Array, at: str, part: Callable[[Array], Array]) -> Array:
-            return norm(p, at, x + part(x))[0] if post else x + part(norm(p, at, x)[0])
+        def add(x: Array, at: str, name: str, part: Callable[[Array], Array]) -> Array:
+            if post:
+                return norm(p, at, x + drop(view.masks, name, part(x)))[0]
+            return x + drop(view.masks, name, part(norm(p, at, x)[0]))
 
-        x = add(x, "ln1", lambda n: attention(p, "attn", n, n, view.seen, view.heads)[0])
+        x = add(x, "ln1", "attn", lambda n: attention(p, "attn", n, n, view.seen, view.heads)[0])
         if (memory := view.memory) is not None:
-            x = add(x, "lnx", lambda n: attention(p, "cross", n, memory, view.memory_seen, view.heads)[0])
-        return add(x, "ln2", lambda n: ffn(p, "ffn", n)[0]), None
+            x = add(x, "lnx", "cross", lambda n: attention(p, "cross", n, memory, view.memory_seen, view.heads)[0])
+        return add(x, "ln2", "ffn", lambda n: ffn(p, "ffn", n)[0]), None
 
     return other
 

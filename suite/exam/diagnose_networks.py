@@ -13,6 +13,8 @@ import numpy as np
 
 from suite.spec.attention import softmax
 from suite.spec.contract import Array, Batch, Net, Params, State
+from suite.spec.decoder import without_x
+from suite.spec.dropout import drop
 from suite.spec.network import zero_state
 from suite.spec.params import bridge, directions, features, link, of, stacks
 from suite.spec.stack import run
@@ -75,7 +77,7 @@ def decoded(net: Net, p: Params, batch: Batch) -> Iterator[tuple[str, Array]]:
     """Every known mistake of a decoder: its name, and the outputs (B, S, O) of a network that makes it."""
     layers, first = stacks(net), bridge(net)
     x, zero = p["src_emb/E"][batch.x], zero_state(net, len(batch.x))
-    memory, final, _ = run(net, p, layers["enc/"], x, batch.valid, zero)
+    memory, final, _ = run(net, p, layers["enc/"], x, batch.valid, zero, batch.masks)
     start = {to: final[source] for to, source in first.items()}
     yield "the decoder starts from zero", _decode(net, p, batch, memory, zero)
     if net.sizes.bidirectional:
@@ -109,7 +111,9 @@ def _decode(
 ) -> Array:
     """A teacher-forced decoder, a step at a time; ``moved``: what is read is asked on the other side of the step."""
     layers, own, kind = stacks(net)["dec/"], of(p, "attn/"), net.arch.attention
-    x, reads = p["tgt_emb/E"][batch.y_in], []
+    x, masks, reads = p["tgt_emb/E"][batch.y_in], batch.masks, []
+    if kind == "additive":
+        x, masks = drop(masks, "dec/layer0", x), without_x(masks)
 
     def ask(q: Array) -> Array:
         if kind == "additive":
@@ -122,11 +126,12 @@ def _decode(
         before = state[layers[-1][0].prefix + "h"]
         c = ask(before) if kind == "additive" else np.zeros((len(x), 0))
         into = np.concatenate([x[:, t], c], axis=-1)[:, None]
-        out, state, _ = run(net, p, layers, into, batch.y_valid[:, t, None], state)
+        out, state, _ = run(net, p, layers, into, batch.y_valid[:, t, None], state, masks)
         y = out[:, 0]
         if kind == "additive":
             y = np.concatenate([y, ask(state[layers[-1][0].prefix + "h"]) if moved else c], axis=-1)
         if kind == "general":
             y = squash(np.concatenate([ask(before if moved else y), y], axis=-1) @ own["Wc"])
         reads.append(y)
-    return np.where(batch.y_valid[..., None], np.stack(reads, axis=1), 0) @ p["head/V"] + p["head/d"]
+    read = np.where(batch.y_valid[..., None], np.stack(reads, axis=1), 0)
+    return drop(masks, "head", read) @ p["head/V"] + p["head/d"]
