@@ -11,6 +11,7 @@ from suite.spec import attention, network, params
 from suite.spec.arch import Arch
 from suite.spec.archs.attention import GRU_ATTENTION, GRU_LUONG, LSTM_ATTENTION, RNN_ATTENTION
 from suite.spec.archs.residual import GRU_RESIDUAL
+from suite.spec.archs.transformer import TRANSFORMER
 from suite.spec.contract import EOS, PAD, Net, Sizes, Unsupported
 from suite.spec.loss import loss_rows
 from suite.spec.random import Stream
@@ -87,8 +88,9 @@ def test_attention_without_an_encoder_is_unsupported() -> None:
         Net(GRU_ATTENTION, SIGNATURES["label"], Sizes(3))
 
 
-def test_weights_without_attention_are_refused() -> None:
-    net = Net(GRU_RESIDUAL, SIGNATURES["translate"], Sizes(3, embed=2))
+@pytest.mark.parametrize("arch", [GRU_RESIDUAL, TRANSFORMER], ids=lambda a: a.name)
+def test_weights_without_attention_are_refused(arch: Arch) -> None:
+    net = Net(arch, SIGNATURES["translate"], Sizes(4, embed=2, heads=2))
     with pytest.raises(ValueError, match="no attention; use an architecture such as gru_attention"):
         network.alignments(net, random_params(net), batch_for(net.signature))
 

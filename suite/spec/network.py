@@ -108,7 +108,11 @@ def decode(net: Net, p: Params, batch: Batch) -> Array:
 
 
 def alignments(net: Net, p: Params, batch: Batch) -> Array:
-    """The attention's weights, teacher forced: (B, S, T); 0 at pads of the source."""
+    """The attention's weights, teacher forced: (B, S, T); 0 at pads of the source. ValueError where there is none."""
+    if not net.arch.attention:
+        raise ValueError(
+            f"alignments: the decoder of {net.arch.name} has no attention; use an architecture such as gru_attention"
+        )
     _, _, tape = forward(net, p, batch)
     return decoder.weights(tape[2])
 
