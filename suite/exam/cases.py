@@ -109,7 +109,7 @@ CASES = (
         "both-ways",
         replace(LABEL.signature, smoothing=0.1),
         Sizes(hidden=5, bidirectional=True, embed=4),
-        Optim("adamw", lr=2e-2, clip=0.0, eps=1e-3, weight_decay=0.1),
+        Optim("adamw", lr=5e-3, clip=0.0, eps=1e-3, weight_decay=0.1),
         rows=5,
         steps=7,
         dropout=0.3,
