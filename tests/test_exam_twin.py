@@ -39,9 +39,9 @@ def test_an_expanding_networks_limits_grow() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arch", "error", "least", "most"), [("gru", 0.5, 1.0, 1.0), ("gru", 9.0, 1.0, 3.0), ("lstm_ln", 9.0, 3.0, 30.0)]
+    ("arch", "error", "least", "most"), [("gru", 0.5, 1.0, 1.0), ("gru", 9.0, 1.0, 1.0), ("lstm_ln", 9.0, 3.0, 30.0)]
 )
-def test_before_the_clock_limits_grow_where_something_fails(
+def test_before_the_clock_limits_grow_where_an_expanding_architecture_fails(
     arch: str, error: float, least: float, most: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parity, "_compare", lambda *_: iter([Check("gradients", error, 1.0)]))
