@@ -77,8 +77,8 @@ def write(record: Record, folder: Path) -> Path:
     data = asdict(record) | {"key": record.key, "cell": record.cell.as_json()}
     path, part = folder / "result.json", folder / "result.json.part"
     with part.open("w", encoding="utf-8") as f:
-        json.dump(data, f, indent=1, allow_nan=False)
-        f.write("\n")
+        lines = (f"{json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in data.items())
+        f.write("{\n" + ",\n".join(lines) + "\n}\n")
         f.flush()
         os.fsync(f.fileno())
     part.replace(path)
@@ -120,3 +120,8 @@ def points(folder: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
         except json.JSONDecodeError:
             return
+
+
+def watched(metric: str) -> bool:
+    """Whether a curve is one people follow as it grows, and not the norm of a single parameter's gradient."""
+    return not metric.startswith("grad/") or metric == "grad/global_norm"

@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from suite import record
-from suite.publish import POINTS, publish
+from suite.publish import POINTS, STEPS, publish
 from suite.record import Record
 from suite.spec.cell import Cell
 
 
 def test_a_published_record_is_the_record_with_thinner_curves(tmp_path: Path) -> None:
-    r = Record("learn", Cell("hmm_tag", "gru", "jax"), "ok", step_s=(0.1, 0.2))
+    r = Record("learn", Cell("hmm_tag", "gru", "jax"), "ok", step_s=(0.1, 0.2000001234))
     folder = tmp_path / "in" / "learn" / r.key
     record.write(r, folder)
     points = [{"step": k, "time_ms": k, "values": {"train/loss": float(k)}} for k in range(1, 1001)]
     points.insert(500, {"step": 500, "time_ms": 500, "values": {"eval/accuracy": 0.5}})
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(p) + "\n" for p in points))
+    points[-1]["values"] = {"train/loss": 1.0, "grad/global_norm": 0.5}
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(p) + "\n" for p in points[:-1]))
+    last = points[-1]["values"] | {"grad/layer0.U": 0.25}
+    with (folder / "metrics.jsonl").open("a") as f:
+        f.write(json.dumps(points[-1] | {"values": last}) + "\n")
     (folder / "weights.safetensors").write_bytes(b"large")
     assert publish(tmp_path / "in", tmp_path / "out", "learn") == 1
     target = tmp_path / "out" / "learn" / r.key
-    assert record.read(target / "result.json") == r
+    assert record.read(target / "result.json") == replace(r, step_s=(0.1, 0.2))
     kept = list(record.points(target))
     assert len(kept) <= POINTS + 1
     assert kept[-1] == points[-1]
     assert points[500] in kept
     assert not (target / "weights.safetensors").exists()
+
+
+def test_of_many_timed_steps_evenly_spaced_ones_are_kept(tmp_path: Path) -> None:
+    r = Record("learn", Cell("hmm_tag", "gru", "jax"), "ok", step_s=tuple(float(k) for k in range(1000)))
+    record.write(r, tmp_path / "in" / "learn" / r.key)
+    publish(tmp_path / "in", tmp_path / "out", "learn")
+    (got,) = record.read_all(tmp_path / "out")
+    assert got.step_s == tuple(float(k) for k in range(0, 1000, 8))
+    assert len(got.step_s) <= STEPS
 
 
 def test_nothing_to_publish_is_said(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import suite
-from suite.record import Record
+from suite.record import Record, watched
 from suite.report.groups import task_name
 from suite.spec.cell import Cell
 
@@ -127,8 +127,8 @@ class Tail:
     def rows(self, folder: Path, live: bool = False) -> list[Row]:
         """What is new since the last call, and was held; a line that is not complete yet waits for the next one."""
         rows = self.held + self._new(folder)
-        self.held = [row for row in rows if not _watched(row[0])] if live else []
-        return [row for row in rows if _watched(row[0])] if live else rows
+        self.held = [row for row in rows if not watched(row[0])] if live else []
+        return [row for row in rows if watched(row[0])] if live else rows
 
     def _new(self, folder: Path) -> list[Row]:
         path = folder / "metrics.jsonl"
@@ -148,10 +148,6 @@ class Tail:
             if math.isfinite(value) and stretch > self.last.get(name, -1):
                 self.last[name] = stretch
                 yield name, float(value), int(point["time_ms"]), step
-
-
-def _watched(name: str) -> bool:
-    return not name.startswith("grad/") or name == "grad/global_norm"
 
 
 def batches(rows: list[Row], size: int = 1000) -> Iterable[list[Row]]:
