@@ -150,6 +150,14 @@ def worker() -> None:
     workers.main()
 
 
+@main.command("perf-probe", hidden=True)
+def perf_probe() -> None:
+    """Time one subject as often as standard input says, JSON lines (for `compare` and `speed`)."""
+    from suite.perf import probe
+
+    probe.main()
+
+
 @main.command(
     epilog=examples(
         "python -m suite check",
