@@ -1,6 +1,6 @@
 """Two probes in turn: the ratio of their times, and how sure it is.
 
-    block    calls in a row, about `BLOCK_S` long; its value is the fastest: a stall of the machine is no cost of the code
+    block    calls in a row, about `BLOCK_S` long; its value is the fastest: a stall is no cost of the code
     pair     two fresh processes, blocks in the order ABBA BAAB ...; d = median over blocks of log(min B / min A)
     ratio    exp(mean of d over pairs), with Student's interval over the pairs: processes are what varies, not blocks
 
