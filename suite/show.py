@@ -160,4 +160,5 @@ def _attention(task: Any, net: Net, p: Params, rows: int, figure: Path) -> Itera
         inside, fields = attention.inside(task, batch, maps)
         chance, _ = attention.inside(task, batch, attention.everywhere(batch))
         yield f"attention: its centre is inside {inside} of {fields} fields ({chance} if it looked everywhere alike)"
+        yield f"attention: it never moves back in {attention.onward(task, batch, maps)[0]} of them"
     yield from map(str, attention.draw(task, batch, maps, figure))

@@ -59,6 +59,16 @@ def test_the_edge_of_a_field_is_half_a_character_beyond_its_last() -> None:
         assert attention.inside(DATES, b, maps) == (want, 6)
 
 
+def test_who_moves_back_within_a_field_is_told() -> None:
+    b = batch()
+    assert attention.onward(DATES, b, planted(b)) == (18, 18)
+    back = planted(b)
+    back[2, :4] = 0.0  # a year is the first four characters of every target
+    back[2, (0, 1, 2, 3), (2, 1, 1, 1)] = 1.0  # the second digit is looked for a whole character before the first
+    assert attention.onward(DATES, b, back) == (17, 18)
+    assert attention.onward(DATES, b, np.full_like(back, np.nan)) == (0, 18)
+
+
 def test_rows_that_are_not_scored_do_not_count() -> None:
     b = DATES.batch("test", 0, 399, 1)
     padded = DATES.batch("test", 0, 57, 7)  # 400 rows: one is left

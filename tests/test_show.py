@@ -97,8 +97,9 @@ def test_a_figure_of_the_attention_and_what_it_finds(tmp_path: Path) -> None:
     trained(tmp_path, task="dates", arch="gru_luong", options=WORDS)
     result = invoke(tmp_path, "--rows", "2", "--figure", tmp_path / "maps.svg")
     assert result.exit_code == 0, result.output
-    said, svg, png = result.output.splitlines()[-3:]
+    said, onward, svg, png = result.output.splitlines()[-4:]
     assert said.startswith("attention: its centre is inside ")
+    assert onward.startswith("attention: it never moves back in ")
     assert " of 6 fields (" in said
     assert (svg, png) == (str(tmp_path / "maps.svg"), str(tmp_path / "maps.png"))
     assert Path(svg).stat().st_size > 1000

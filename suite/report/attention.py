@@ -1,7 +1,8 @@
 """Where a decoder looks in its source: the attention's weights of some rows as a picture, and as a number.
 
     maps (B, S, T)   the oracle's weights, teacher forced: row s is what was read when target token s was written
-    centre           sum_j j a_j of the mean of a field's maps; it is inside where the field's own characters are
+    centre           sum_j j a_j; of the mean of a field's maps it is inside where the field's own characters are
+    onward           within a field no centre lies more than half a character before the one of the token before
 
 Fields are a task's: the parts of its target that are written from one place in the source, as in ``tasks.dates``.
 """
@@ -46,6 +47,20 @@ def inside(task: Task, batch: Batch, weights: Array) -> tuple[int, int]:
             centre = float(a[own].mean(0) @ np.arange(a.shape[1]))
             found.append(first - 0.5 <= centre < end - 0.5)  # character j covers j - 0.5 .. j + 0.5
     return sum(found), len(found)
+
+
+def onward(task: Task, batch: Batch, weights: Array) -> tuple[int, int]:
+    """In how many fields of the scored rows the weights (B, S, T) never move back, and how many there are.
+
+    Who looks everywhere alike never moves: this tells something of maps that are `inside`, and of no others.
+    ValueError as for `inside`.
+    """
+    _, fields = inside(task, batch, weights)
+    found = 0
+    for x, a in zip(batch.x[batch.scored.any(1)], weights[batch.scored.any(1)], strict=True):
+        for _, own in _fields(task, x):
+            found += bool((np.diff(a[own] @ np.arange(a.shape[1])) >= -0.5).all())
+    return found, fields
 
 
 def draw(task: Any, batch: Batch, weights: Array, stem: Path) -> list[Path]:

@@ -12,7 +12,10 @@ from suite.spec.contract import Bound
 
 INK, GREY = "#222222", "#767676"
 COLOURS = {"rnn": "#D55E00", "gru": "#0072B2", "lstm": "#009E73"}
-SPARE = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")  # architectures that came later, in order of their names
+SPARE = (  # other architectures, in order of their names; after Okabe and Ito's, Tol's muted scheme
+    *("#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255", "#999933", "#332288"),
+    *("#44AA99", "#AA4499", "#661100", "#DDCC77", "#6699CC", "#888888", "#117733"),
+)
 LINES: dict[str, dict[str, Any]] = {  # equal curves lie on each other: a wide pale one below, dashes and dots on it
     "pytorch": {"linestyle": "-", "linewidth": 3.4, "alpha": 0.45},
     "tensorflow": {"linestyle": (0, (5, 3)), "linewidth": 1.5},
