@@ -19,17 +19,17 @@ def summary(groups: Sequence[Group]) -> str:
     """Scores and milliseconds a step of every backend side by side, under each task's floor and ceiling."""
     out: list[str] = []
     for (plan, task), members in by_task(groups).items():
-        columns = list(dict.fromkeys(g.backend for g in members))
+        columns = list(dict.fromkeys(f"{g.cell.backend} {g.cell.impl}" for g in members))
         rows: dict[str, dict[str, Group]] = {}
         for g in members:
-            rows.setdefault(g.cell.arch, {})[g.backend] = g
+            rows.setdefault(f"{g.cell.arch} {g.variant}".strip(), {})[f"{g.cell.backend} {g.cell.impl}"] = g
         seeds = max(len(g.records) for g in members)
         out += [f"**{plan} / {task}**, {seeds} seeds: {heading(members)}", ""]
         out += [f"| | {' | '.join(columns)} | {' | '.join(f'{c}, ms/step' for c in columns)} |"]
         out += ["|---|" + "--:|" * (2 * len(columns))]
-        for arch, by_backend in rows.items():
+        for name, by_backend in rows.items():
             found = [by_backend.get(c) for c in columns]
-            out.append(f"| {arch} | {' | '.join(map(_score, found))} | {' | '.join(map(_speed, found))} |")
+            out.append(f"| {name} | {' | '.join(map(_score, found))} | {' | '.join(map(_speed, found))} |")
         out.append("")
     notes = [*lines(groups), *_machines(groups)]
     return "\n".join([*out, *(f"- {line}" for line in notes)]).strip()

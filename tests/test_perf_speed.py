@@ -1,0 +1,126 @@
+"""Plan speed: what a step's products are, what cannot be believed, and what a table says of planted times."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from suite import registry
+from suite.perf import products, speed
+from suite.report import kernels
+from suite.spec import network
+from suite.spec.contract import Net, Sizes
+from suite.stats import Interval
+
+NOISE: Any = registry.task("noise", time=6, features=3, classes=4, val_size=2, test_size=2)
+
+
+def net(arch: str = "gru", **sizes: Any) -> Net:
+    return Net(registry.arch(arch), NOISE.signature, Sizes(**{"hidden": 5} | sizes))
+
+
+@pytest.mark.parametrize("sizes", [{}, {"layers": 2}, {"layers": 2, "bidirectional": True}])
+@pytest.mark.parametrize("arch", ["rnn", "gru", "lstm_peephole"])
+def test_products_are_the_formulas_but_for_the_gradient_towards_features(arch: str, sizes: dict[str, Any]) -> None:
+    asked, batch = net(arch, **sizes), NOISE.batch("train", 0, 0, 2)
+    done = 2 * sum(m * k * n * times for m, k, n, times in products.products(asked, batch))
+    directions = 2 if asked.sizes.bidirectional else 1
+    towards_x = 2 * 2 * 6 * 3 * len(asked.arch.gates) * 5 * directions  # rows, steps, features, gates: nobody needs it
+    assert done == network.flops(asked, batch) - towards_x
+
+
+def test_a_call_does_every_product() -> None:
+    call = products.call(net(), NOISE.batch("train", 0, 0, 2), "float64")
+    call()
+    words: Any = registry.task("numwords", profile="tiny")
+    translate = Net(registry.arch("gru"), words.signature, Sizes())
+    with pytest.raises(ValueError, match="gru/translate is no plain stack; take a labelling task"):
+        products.products(translate, words.batch("train", 0, 0, 2))
+
+
+def test_a_group_holds_every_candidate_and_refuses_what_is_not_known() -> None:
+    asked = speed.group("lengths", "gru", "step", ["jax"], ["scan", "stock"], threads=2)
+    assert list(asked.candidates) == ["products", "jax scan", "jax stock"]
+    cell = asked.candidates["jax scan"]
+    assert dict(cell.options) == {"features": 123, "shortest": 25, "time": 100}
+    assert (cell.batch, cell.sizes.hidden, cell.threads) == (64, 320, 2)
+    with pytest.raises(ValueError, match="shape 'smal' is not known; did you mean 'small'"):
+        speed.group("smal", "gru", "step", ["jax"], ["scan"], threads=1)
+    with pytest.raises(ValueError, match="subject 'steps' is not known; did you mean 'step'"):
+        speed.group("small", "gru", "steps", ["jax"], ["scan"], threads=1)
+
+
+def measured(times: dict[str, float], sets: int = 3, rounds: int = 4) -> dict[str, Any]:
+    """A group's file with planted seconds; every set and round is slowed by the same drift in all candidates."""
+    asked = speed.group("small", "gru", "step", ["jax"], ["scan", "stock"], threads=1)
+    drift = 1 + 0.3 * np.random.default_rng(0).random((sets, rounds))
+    found = {}
+    for name, seconds in times.items():
+        cell = asked.candidates.get(name, asked.candidates["jax scan"])
+        one = {"calls": 4, "accounted": 0.99, "cpu_per_s": 1.0, "switches": 0, "first_s": 1.0, "import_s": 0.5}
+        several = [one | {"min": (seconds * d).tolist(), "median": (1.1 * seconds * d).tolist()} for d in drift]
+        found[name] = {"cell": cell.as_json(), "key": cell.key, "told": {"losses": [2.3]}, "sets": several}
+    facts = {"cpu": "a cpu", "cores_usable": 2, "versions": {"python": "3.12"}}
+    head = {"schema": 1, "shape": "small", "arch": "gru", "subject": "step", "facts": facts}
+    return head | {"candidates": found, "unsupported": {"pytorch fused": "not there"}}
+
+
+GOOD = {"products": 1e-3, "jax stock": 4e-3, "jax scan": 2e-3}
+
+
+def plant(change: str) -> dict[str, Any]:
+    data = copy.deepcopy(measured(GOOD))
+    scan = data["candidates"]["jax scan"]
+    if change == "loss":
+        scan["told"]["losses"] = [2.3, math.nan]
+    elif change == "time":
+        scan["sets"][1]["accounted"] = 0.5
+    elif change == "zero":
+        scan["sets"][0]["min"][0] = 0.0
+    else:
+        scan["sets"][0]["min"] = [5e-4] * 4
+    return data
+
+
+def test_good_data_pass_the_gates() -> None:
+    assert list(speed.gates(measured(GOOD))) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("loss", "jax scan has a loss that is not finite"),
+        ("time", "jax scan: its calls make 50% of the time that passed while they ran"),
+        ("zero", "jax scan took 0.0 s"),
+        ("fast", "jax scan took 0.5 ms, its matrix products alone 1"),
+    ],
+)
+def test_what_cannot_be_believed_is_named(change: str, message: str) -> None:
+    assert any(line.startswith(message) for line in speed.gates(plant(change)))
+
+
+def test_ratios_are_paired_so_that_drift_does_not_matter() -> None:
+    data = measured(GOOD)["candidates"]
+    got = kernels.ratio(data["jax stock"], data["jax scan"])
+    assert got == pytest.approx(Interval(2.0, 2.0, 2.0, 3)) or (abs(got.value - 2) < 1e-9 and got.half < 1e-9)
+    assert kernels.seconds(data["jax scan"]).half > 1e-5  # the drift is in the times themselves
+
+
+def test_a_page_and_a_figure(tmp_path: Path) -> None:
+    (tmp_path / "speed").mkdir()
+    (tmp_path / "speed" / "small.gru.step.json").write_text(json.dumps(measured(GOOD)))
+    page, svg, png = kernels.write(tmp_path, tmp_path / "report")
+    text = page.read_text()
+    assert "B32 T50 I32 H64; float32, 1 thread(s); 3 sets of processes, 4 rounds each" in text
+    assert "| 2.00 [2.00, 2.00] |" in text
+    assert "- pytorch fused: not there" in text
+    assert svg.stat().st_size > 1000
+    assert png.exists()
+    with pytest.raises(ValueError, match="nothing was measured below"):
+        kernels.read(tmp_path / "report")
