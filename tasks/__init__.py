@@ -15,6 +15,7 @@ from tasks.dyck_check import DyckCheck
 from tasks.hmm_tag import HmmTag
 from tasks.mqar import Mqar
 from tasks.multi30k import Multi30k
+from tasks.noise import Noise
 from tasks.numwords import NumWords
 from tasks.parity import delayed_parity, parity
 from tasks.pos_ud import PosUd
@@ -59,4 +60,5 @@ TASKS: dict[str, Callable[..., Task]] = {
     "pos_ud": _maker(PosUd, "pos_ud"),
     "multi30k": _maker(Multi30k, "multi30k"),
     "charlm": _maker(CharLm, "charlm"),
+    "noise": _maker(Noise, "noise"),
 }

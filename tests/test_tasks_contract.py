@@ -41,6 +41,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "pos_ud": {},
     "multi30k": {},
     "charlm": {"time": 16, "val_size": 20, "test_size": 30},
+    "noise": {"time": 6, "features": 3, "shortest": 2, "val_size": 20, "test_size": 30},
 }
 # Digests with default options: another value means that every published score of the task belongs to other data.
 GOLDEN = {
@@ -58,6 +59,7 @@ GOLDEN = {
     "reber": "894a91c194ffcb6082fe19ad9e142c4c506e47f115c5d7d074f1ec9d0ed6ef54",
     "sentiment": "ae730fef10b10dc2327a32865573700a3dd02f00c3985ca85651f6101b5e9271",
     "sessions": "9d3b5a982fcdd1e8c22d90e299f58b67221dca96e78a4c215d1a65b74063c878",
+    "noise": "2aacb0c605e37e118137bd2d1200f69a3a1127d52d4bf901c175cd1657493a9a",
     "numwords": "b65d8c2483487fa9e95e43d9b93fcb9aea3d9fca5dd64bef4b259c14d055d7c9",
 }
 GOLDEN_REAL = {
