@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import select
 import signal
 import subprocess
 import sys
@@ -15,63 +18,63 @@ import suite
 from suite.executors.local import environment
 from suite.spec.cell import Cell
 
-HERE = Path(suite.__file__).parents[1]
+HERE = Path(suite.__file__).resolve().parents[1]
+BOOT = Path(__file__).resolve().parent / "boot.py"
+READY_S, RUN_S = 900.0, 300.0  # how long a probe may take to be warm (compilers), and for one block
 
 
 class ProbeFailed(Exception):
-    """A probe ended before it answered; the message is its last line."""
+    """A probe ended before it answered, or did not answer in time; the message says so in one line."""
+
+
+class ProbeRefused(ProbeFailed):
+    """The checkout has no such cell, or the cell cannot run here; the message is the reason it gave."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Calls in a row: the seconds of each, the processor's seconds of all, and how often the system cut in."""
+    """Calls in a row: the seconds of each, the processor's seconds of all, and how often the system cut in.
+
+    compiled   how often the framework compiled or traced meanwhile; None where the backend does not count it
+    """
 
     seconds: tuple[float, ...]
     cpu_s: float
     switches: int
+    compiled: int | None = None
 
 
 class Probe:
-    """One process of ``suite perf-probe``. ``told`` is what it said once it was warm.
+    """One process that times a cell on command. ``told`` is what it said once it was warm.
 
     tree   the checkout whose code is measured: it is found before the installed one
     """
 
     def __init__(self, cell: Cell, what: str, tree: Path = HERE, check: bool = False) -> None:
-        self.name = f"{cell.name} {what}"
-        self._log = tempfile.TemporaryFile("w+", encoding="utf-8")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "suite", "perf-probe"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-            cwd=tree,
-            env=environment(cell) | {"PYTHONPATH": str(tree)},
-            start_new_session=True,
-        )
+        where = "" if tree == HERE else f" in {tree}"
+        self._talk = _Talk(f"{cell.name} {what}{where}", tree, environment(cell))
+        self._asked = {"cell": cell.as_json(), "what": what, "check": check}
+        self._tree = tree
         self.told: dict[str, Any] = {}
-        self._ask({"cell": cell.as_json(), "what": what, "check": check})
 
     def ready(self) -> dict[str, Any]:
-        """Wait until it is warm."""
-        self.told = self.told or self._answer()
+        """Build it and wait until it is warm. ProbeRefused or ProbeFailed with the reason."""
+        if not self.told:
+            told = self._talk.ask(self._asked, READY_S)
+            if Path(told["root"]) != self._tree.resolve():
+                raise ProbeFailed(f"{self._talk.name}: its suite came from {told['root']}, not from {self._tree}")
+            self.told = told
         return self.told
 
     def run(self, count: int) -> Block:
         """Time so many calls. ProbeFailed, with its last line, if the process has ended."""
         self.ready()
-        self._ask({"run": count})
-        got = self._answer()
-        return Block(tuple(got["seconds"]), got["cpu_s"], got["switches"])
+        got = self._talk.ask({"run": count}, RUN_S)
+        return Block(tuple(got["seconds"]), got["cpu_s"], got["switches"], got["compiled"])
 
     def close(self) -> None:
-        """End the process."""
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
-        assert self._process.stdin is not None and self._process.stdout is not None, "they were opened as pipes"
-        for pipe in (self._process.stdin, self._process.stdout, self._log):
-            pipe.close()
+        """End the process and all that it started."""
+        self._talk.close()
 
     def __enter__(self) -> Probe:
         return self
@@ -79,23 +82,65 @@ class Probe:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, line: dict[str, Any]) -> None:
-        assert self._process.stdin is not None, "it was opened as a pipe"
-        try:
-            self._process.stdin.write(json.dumps(line) + "\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            raise self._failed() from None
 
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None, "it was opened as a pipe"
-        line = self._process.stdout.readline()
+def cells(plan: str, tree: Path) -> list[Cell]:
+    """The cells of a plan as a checkout has them; ProbeRefused where it does not know the plan."""
+    talk = _Talk(f"plan {plan} in {tree}", tree, dict(os.environ))
+    try:
+        return [Cell.from_json(data) for data in talk.ask({"plan": plan}, RUN_S)["cells"]]
+    except TypeError as error:  # a setting that this checkout's Cell does not have
+        raise ProbeRefused(f"{talk.name}: {error}") from error
+    finally:
+        talk.close()
+
+
+class _Talk:
+    """A process, and JSON lines to and from it: one answer a question."""
+
+    def __init__(self, name: str, tree: Path, variables: dict[str, str]) -> None:
+        self.name = name
+        paths = [str(tree), *filter(None, [variables.get("PYTHONPATH")])]
+        self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", str(BOOT)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            cwd=tree,
+            env=variables | {"PYTHONPATH": os.pathsep.join(paths)},
+            start_new_session=True,  # its own process group: a compiler's helpers end with it
+        )
+        assert self._process.stdin is not None and self._process.stdout is not None, "they were opened as pipes"
+        self._in, self._out = self._process.stdin, self._process.stdout
+
+    def ask(self, question: dict[str, Any], limit_s: float) -> dict[str, Any]:
+        """Its answer. ProbeRefused where that is a refusal, ProbeFailed where none came within ``limit_s``."""
+        try:
+            self._in.write(json.dumps(question) + "\n")
+            self._in.flush()
+        except BrokenPipeError:
+            raise self._ended() from None
+        if not select.select([self._out], [], [], limit_s)[0]:
+            raise ProbeFailed(f"{self.name}: no answer within {limit_s:.0f} s")
+        line = self._out.readline()
         if not line:
-            raise self._failed()
+            raise self._ended()
         answer: dict[str, Any] = json.loads(line)
+        if answer["event"] == "refused":
+            raise ProbeRefused(answer["reason"])
         return answer
 
-    def _failed(self) -> ProbeFailed:
+    def close(self) -> None:
+        """SIGKILL to the process group: it has nothing to tidy up."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for pipe in (self._in, self._out, self._log):
+            with contextlib.suppress(BrokenPipeError):  # what it never read
+                pipe.close()
+
+    def _ended(self) -> ProbeFailed:
         code = self._process.wait()
         self._log.seek(0)
         last = (self._log.read().strip().splitlines() or ["it said nothing"])[-1]

@@ -1,11 +1,12 @@
 """Two probes in turn: the ratio of their times, and how sure it is.
 
-    block    calls in a row, about `BLOCK_S` long; its value is the fastest: a stall is no cost of the code
-    pair     two fresh processes, blocks in the order ABBA BAAB ...; d = median over blocks of log(min B / min A)
+    block    calls in a row, about `BLOCK_S` long; its value is the fastest: stalls are no cost of the code
+    pair     two fresh processes, blocks in the order ABBA ABBA ..., as many calls in each, for the fastest of more
+             calls is faster; d = median over blocks of log(min B / min A)
     ratio    exp(mean of d over pairs), with Student's interval over the pairs: processes are what varies, not blocks
 
-Measured on two cores with other work beside it, ratios of block minima scatter by a tenth of what medians of separate
-sessions do.
+Every second pair begins with B, so that neither side is always the first to start. Measured on two cores with other
+work beside it, ratios of block minima scatter by a tenth of what medians of separate sessions do.
 """
 
 from __future__ import annotations
@@ -35,30 +36,37 @@ class Pair:
     cpu_share: float  # processor seconds per second: below the number of threads where others ran
 
     @property
+    def logs(self) -> tuple[float, ...]:
+        """log(head / base) of each block."""
+        return tuple(math.log(h / b) for b, h in zip(self.base_min, self.head_min, strict=True))
+
+    @property
     def log_ratio(self) -> float:
         """The median over blocks of log(head / base)."""
-        return statistics.median(math.log(h / b) for b, h in zip(self.base_min, self.head_min, strict=True))
+        return statistics.median(self.logs)
 
 
-def measure(base: Start, head: Start, blocks: int = BLOCKS) -> Pair:
-    """One pair of fresh processes."""
+def measure(base: Start, head: Start, blocks: int = BLOCKS, number: int = 0) -> Pair:
+    """One pair of fresh processes. ``number``: which pair it is; odd ones begin with ``head``."""
     with contextlib.ExitStack() as both:
-        a, b = (both.enter_context(start()) for start in (base, head))
-        for probe in (a, b):  # one after the other: two that compile at once disturb each other
-            probe.ready()
-        counts = {probe: length(probe) for probe in (a, b)}
-        values: dict[Probe, list[Block]] = {a: [], b: []}
+        probes = []
+        for start in (base, head) if number % 2 == 0 else (head, base):
+            probe = both.enter_context(start())
+            probe.ready()  # before the other starts: two that compile at once disturb each other
+            probes.append(probe)
+        calls = max(length(probe) for probe in probes)
+        found: list[list[Block]] = [[], []]
         for k in range(blocks):
-            for probe in (a, b) if k % 2 == 0 else (b, a):
-                values[probe].append(probe.run(counts[probe]))
-    took = sum(sum(block.seconds) for side in values.values() for block in side)
-    used = sum(block.cpu_s for side in values.values() for block in side)
+            for side in (0, 1) if k % 2 == 0 else (1, 0):
+                found[side].append(probes[side].run(calls))
+    a, b = found if number % 2 == 0 else reversed(found)
+    took = sum(sum(block.seconds) for block in (*a, *b))
     return Pair(
-        tuple(min(block.seconds) for block in values[a]),
-        tuple(min(block.seconds) for block in values[b]),
-        tuple(statistics.median(block.seconds) for block in values[a]),
-        tuple(statistics.median(block.seconds) for block in values[b]),
-        used / took,
+        tuple(min(block.seconds) for block in a),
+        tuple(min(block.seconds) for block in b),
+        tuple(statistics.median(block.seconds) for block in a),
+        tuple(statistics.median(block.seconds) for block in b),
+        sum(block.cpu_s for block in (*a, *b)) / took,
     )
 
 
@@ -69,7 +77,10 @@ def length(probe: Probe) -> int:
 
 def ratio(pairs: Sequence[Pair], confidence: float = 0.95) -> stats.Interval:
     """head / base over the pairs, as an interval."""
-    i = stats.t_interval([pair.log_ratio for pair in pairs], confidence)
-    return stats.Interval(
-        *(math.exp(x) if math.isfinite(x) else (math.inf if x > 0 else 0.0) for x in (i.value, i.low, i.high)), i.n
-    )
+    return exp(stats.t_interval([pair.log_ratio for pair in pairs], confidence))
+
+
+def exp(i: stats.Interval) -> stats.Interval:
+    """An interval of logarithms as one of ratios; infinite ends become 0 and infinity."""
+    low, high = (math.exp(x) if math.isfinite(x) else (math.inf if x > 0 else 0.0) for x in (i.low, i.high))
+    return stats.Interval(math.exp(i.value), low, high, i.n)

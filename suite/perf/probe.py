@@ -1,35 +1,46 @@
 """A process that times one subject on command: JSON lines in, JSON lines out.
 
     in    {"cell": CELL, "what": "step"}         build it, warm it up
-    out   {"event": "ready", "ran": "...", "first_s": ..., "losses": [...], ...}
+    out   {"event": "ready", "ran": "...", "first_s": ..., "losses": [...], "reads": 1.0, ...}
     in    {"run": 20}                            time so many calls
     out   {"event": "ran", "seconds": [...], "cpu_s": ..., "switches": 0, "compiled": 0}
+    in    {"plan": "smoke"}                      instead of a cell: the cells of a plan
+    out   {"event": "cells", "cells": [CELL, ...]}
+    out   {"event": "refused", "reason": "..."}  there is no such cell or plan here, or it is unsupported
 
 Subjects: "step" is a whole update, waited for; "forward" the outputs of a batch; "latency" those of one sequence;
 "stream" one further time step of one sequence, from the state before; "decode" greedy decoding; "gemm" the matrix
 products of a step alone, as fast as NumPy's library does them.
+
+A step also tells what needs no clock: the losses of its first updates, how often the host reads values in an update,
+and with each block how often the framework compiled. The last two come from the backend's file ``counts``: ``compiled``
+counts from a model, ``tensor`` is the type whose values are read. A backend without it tells neither (null).
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-import os
+import math
 import resource
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+import suite
 from suite import cell as cells
 from suite import clock, facts, parity, registry
-from suite.perf import products
+from suite.perf import products, reads
 from suite.protocol import end_with_parent, private_stdout
 from suite.spec import network, params
 from suite.spec.cell import Cell
-from suite.spec.contract import Batch, Model, Net, Snapshot, Task
+from suite.spec.contract import Batch, Model, Net, Snapshot, StepResult, Task, Unsupported
+from suite.training import training_batch
 
 SUBJECTS = ("step", "forward", "latency", "stream", "decode", "gemm")
 BATCHES = 4  # taken in turn: one alone would be learnt by heart, and its gradients become denormal
@@ -37,6 +48,7 @@ WARM = 3  # calls before the first timed one
 LOSSES = 8  # updates whose losses are reported, to tell one network from another without a clock
 
 Call = Callable[[], object]
+Count = Callable[[], int | None]  # how often the framework has compiled until now; None where nobody counts
 
 
 def main() -> None:
@@ -49,40 +61,80 @@ def main() -> None:
         out.flush()
 
     asked = json.loads(sys.stdin.readline())
-    call, told = prepare(Cell.from_json(asked["cell"]), asked["what"], asked.get("check", False))
+    try:
+        if "plan" in asked:
+            from suite import plan  # only here: its validation takes longer to import than all the rest
+
+            emit("cells", cells=[cell.as_json() for cell in plan.load(asked["plan"]).cells])
+            return
+        call, compiled, told = prepare(Cell.from_json(asked["cell"]), asked["what"], asked.get("check", False))
+    except (Unsupported, registry.UnknownName) as reason:
+        emit("refused", reason=str(reason))
+        return
     emit("ready", **told)
     for line in sys.stdin:
-        emit("ran", **_timed(call, int(json.loads(line)["run"])))
+        emit("ran", **_timed(call, compiled, int(json.loads(line)["run"])))
 
 
-def prepare(cell: Cell, what: str, check: bool = False) -> tuple[Call, dict[str, Any]]:
+def prepare(cell: Cell, what: str, check: bool = False) -> tuple[Call, Count, dict[str, Any]]:
     """The call to time, warm, and what is known of it. ``check``: hold it against the oracle first.
 
     ValueError for a subject that is not known or that the network does not have; Unsupported as in a run.
-    RuntimeError, with the first difference, for a model that is not the specification.
+    RuntimeError, with the first difference, for a model that is not the specification, or a loss that is not finite.
     """
     if what not in SUBJECTS:
         raise registry.unknown("subject", what, SUBJECTS)
     task: Task = registry.task(cell.task, **dict(cell.options))
-    net = Net(registry.arch(cell.arch), task.signature, cell.sizes)
-    batches = [
-        task.batch("train", cell.seed, k, 1 if what in ("latency", "stream") else cell.batch) for k in range(BATCHES)
-    ]
+    net = Net(registry.arch(cell.arch), replace(task.signature, smoothing=cell.smoothing), cell.sizes)
+    if what in ("latency", "stream"):
+        batches = [task.batch("train", cell.seed, k, 1) for k in range(BATCHES)]
+    else:
+        batches = [training_batch(cell, task, net, k) for k in range(BATCHES)]
     told: dict[str, Any] = {
+        "root": str(Path(suite.__file__).resolve().parents[1]),
         "parameters": sum(int(np.prod(shape)) for shape in params.shapes(net).values()),
         "flops": network.flops(net, batches[0]),
     }
     if what == "gemm":
         call, told["ran"] = products.call(net, batches[0], cell.precision), "numpy.matmul"
         _, told["first_s"] = clock.seconds(call)
-    else:
-        model, more = _model(cell, net, batches[0], check)
-        call = _call(model, what, batches, cell.optim.lr)
-        _, told["first_s"] = clock.seconds(call)
-        told |= more | {"ran": model.ran()}
+        return _warm(call), lambda: None, told | {"facts": facts.facts()}
+    model, more = _model(cell, net, batches[0], check)
+    counts = _counts(cell.backend)
+    compiled: Count = (lambda: None) if counts is None else counts.compiled(model)
+    if what == "step":
+        update = _update(model, batches, cell.optim.lr)
+        first, told["first_s"] = clock.seconds(update)
+        told["losses"] = _finite(cell, [first.loss, *(update().loss for _ in range(LOSSES - 1))])
+        told["reads"] = None if counts is None else reads.count(counts.tensor(), update, BATCHES) / BATCHES
+        told |= more  # where it was checked, that was the first update
+        return update, compiled, told | {"ran": model.ran(), "facts": facts.facts()}
+    call = _call(model, what, batches)
+    _, more["first_s"] = clock.seconds(call)
+    return _warm(call), compiled, told | more | {"ran": model.ran(), "facts": facts.facts()}
+
+
+def _warm(call: Call) -> Call:
     for _ in range(WARM):
         call()
-    return call, told | {"facts": facts.facts()}
+    return call
+
+
+def _counts(backend: str) -> ModuleType | None:
+    """The file ``counts`` of a backend; None where it has none, as before there was such a file."""
+    try:
+        return registry.member(backend, "counts")
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").endswith(".counts"):
+            return None
+        raise
+
+
+def _finite(cell: Cell, losses: list[float]) -> list[float]:
+    for number, loss in enumerate(losses):
+        if not math.isfinite(loss):
+            raise RuntimeError(f"{cell.name}: the loss of update {number + 1} is {loss}")
+    return losses
 
 
 def _model(cell: Cell, net: Net, batch: Batch, check: bool) -> tuple[Model, dict[str, Any]]:
@@ -91,20 +143,28 @@ def _model(cell: Cell, net: Net, batch: Batch, check: bool) -> tuple[Model, dict
     _, setup_s = clock.seconds(lambda: cells.setup(cell.backend, cell.precision, cell.device, cell.threads))
     start = Snapshot(0, params.init(net, cell.seed, cell.init))
     model, build_s = clock.seconds(lambda: module.build(net, cell.impl, cell.optim, start, cell.precision, cell.device))
+    more = {"import_s": import_s + setup_s, "build_s": build_s}
     if check:
-        update = lambda handle: model.wait(model.step(handle, cell.optim.lr))  # noqa: E731
+
+        def update(handle: Any) -> StepResult:
+            result, more["first_s"] = clock.seconds(lambda: model.wait(model.step(handle, cell.optim.lr)))
+            return result
+
         wrong = [c for c in parity.check(cell, net, model, start.params, batch, update) if not c.ok]
         if wrong:
             raise RuntimeError(f"{cell.name} is not the specification: {wrong[0]}")
         model.load(start)
-    return model, {"import_s": import_s + setup_s, "build_s": build_s}
+    return model, more
 
 
-def _call(model: Model, what: str, batches: list[Batch], lr: float) -> Call:
+def _update(model: Model, batches: list[Batch], lr: float) -> Callable[[], StepResult]:
+    handles = itertools.cycle([model.put(b) for b in batches])
+    return lambda: model.wait(model.step(next(handles), lr))
+
+
+def _call(model: Model, what: str, batches: list[Batch]) -> Call:
     """One call of a subject, which ends when its result is there."""
     handles = itertools.cycle([model.put(b) for b in batches])
-    if what == "step":
-        return lambda: model.wait(model.step(next(handles), lr))
     if what == "decode":
         return lambda: model.decode(next(handles))
     if what == "stream":
@@ -130,12 +190,13 @@ def _cut(batch: Batch) -> Iterator[Batch]:
         )
 
 
-def _timed(call: Call, count: int) -> dict[str, Any]:
-    before, cpu = resource.getrusage(resource.RUSAGE_SELF), os.times()
+def _timed(call: Call, compiled: Count, count: int) -> dict[str, Any]:
+    before, made = resource.getrusage(resource.RUSAGE_SELF), compiled()
     seconds = [clock.seconds(call)[1] for _ in range(count)]
-    after, cpu_after = resource.getrusage(resource.RUSAGE_SELF), os.times()
+    after, made_after = resource.getrusage(resource.RUSAGE_SELF), compiled()
     return {
         "seconds": seconds,
-        "cpu_s": cpu_after.user + cpu_after.system - cpu.user - cpu.system,
+        "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         "switches": after.ru_nivcsw - before.ru_nivcsw,
+        "compiled": None if made is None or made_after is None else made_after - made,
     }
