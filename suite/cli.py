@@ -20,6 +20,7 @@ import click
 from suite import __version__, api, facts, listing, registry
 from suite.executors.local import Local
 from suite.options import DEVICE, FOLDER, RESULTS, TIMEOUT, URI, Suite, examples, several
+from suite.perf.compare_command import compare, trend
 from suite.progress import Progress
 from suite.run import one
 from suite.spec.cell import Cell
@@ -148,14 +149,6 @@ def worker() -> None:
     from suite import worker as workers
 
     workers.main()
-
-
-@main.command("perf-probe", hidden=True)
-def perf_probe() -> None:
-    """Time one subject as often as standard input says, JSON lines (for `compare` and `speed`)."""
-    from suite.perf import probe
-
-    probe.main()
 
 
 @main.command(
@@ -290,3 +283,7 @@ def ui(results: Path) -> None:
 def env() -> None:
     """The machine, versions, revision and threads, as JSON: what each record keeps, and what a bug report needs."""
     click.echo(json.dumps(facts.facts(), indent=1))
+
+
+main.add_command(compare)
+main.add_command(trend)

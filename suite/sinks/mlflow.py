@@ -49,8 +49,8 @@ class Sink:
         self._tails: dict[str, rows.Tail] = {}
         try:
             self._open(results)
-        except _faults() as error:
-            self.online, self.why_offline = False, f"{self.uri}: {_first_line(error)}"
+        except faults() as error:
+            self.online, self.why_offline = False, f"{self.uri}: {first_line(error)}"
 
     def _open(self, results: Path) -> None:
         from mlflow.tracking import MlflowClient
@@ -81,9 +81,9 @@ class Sink:
         """A failure turns the sink off; the records go on, and `sync` sends them later."""
         try:
             yield
-        except _faults() as error:
+        except faults() as error:
             self.online = False
-            self.why_offline = f"{self.uri}: {_first_line(error)}"
+            self.why_offline = f"{self.uri}: {first_line(error)}"
             LOG.warning("MLflow is off (%s); the records are complete: python -m suite sync", self.why_offline)
 
     def sweep(self, plan: str, description: str, cells: int) -> None:
@@ -220,11 +220,11 @@ class Sink:
         return views.address(self.uri if remote else store.UI, self.experiment, self.plan)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0][:300]
 
 
-def _faults() -> tuple[type[Exception], ...]:
+def faults() -> tuple[type[Exception], ...]:
     """What a store, a network or a disk may fail with; anything else is a bug."""
     from alembic.util.exc import CommandError
     from mlflow.exceptions import MlflowException
@@ -247,6 +247,6 @@ def sync(results: Path, uri: str | None = None) -> int:
             raise ConnectionError(f"sync: {sink.why_offline}")
         try:
             sent += replay(sink, [r for r in found if r.plan == plan], results)
-        except _faults() as error:
-            raise ConnectionError(f"sync: {sink.uri}: {_first_line(error)}") from error
+        except faults() as error:
+            raise ConnectionError(f"sync: {sink.uri}: {first_line(error)}") from error
     return sent

@@ -1,0 +1,197 @@
+"""Whether HEAD is slower than BASE: exact gates first, then a canary, then pairs of processes in turn, cell by cell.
+
+exact     one process a side and cell, held against the oracle; `suite.perf.gates` needs no clock
+canary    BASE against BASE on the first cell; where that cannot be told from 1, no speed is told at all
+look      so many pairs of fresh processes; where they are inconclusive, a second look with more of them
+again     a cell that is REGRESSED is measured once more from the beginning; only twice counts
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from suite import clock
+from suite.perf import driver, gates, machine, paired, verdict
+from suite.perf.driver import Probe, ProbeFailed, ProbeRefused
+from suite.perf.gates import Exact
+from suite.perf.outcome import Comparison, Row, Settings
+from suite.perf.paired import Pair
+from suite.perf.tree import Tree
+from suite.perf.verdict import Look
+from suite.spec.cell import Cell
+
+Say = Callable[[str], None]  # takes whole lines
+Examine = Callable[[Cell, Tree], Exact]
+Measure = Callable[[Cell, Tree, Tree, int], Pair]  # BASE, HEAD, the number of the pair
+
+
+def plan_cells(plan: str, base: Tree, head: Tree) -> list[Cell]:
+    """The cells of a plan in either checkout: one that HEAD's plan has dropped is not dropped from the comparison.
+
+    ValueError where neither knows the plan.
+    """
+    found: dict[Cell, None] = {}
+    reason = ""
+    for side in (base, head):
+        try:
+            found |= dict.fromkeys(driver.cells(plan, side.path))
+        except ProbeFailed as failed:
+            reason = str(failed)
+    if not found:
+        raise ValueError(f"compare: {reason}")
+    return list(found)
+
+
+def examine(cell: Cell, side: Tree) -> Exact:
+    """What a checkout says of a cell without a clock, after it was held against the oracle."""
+    with Probe(cell, "step", side.path, check=True) as probe:
+        told = probe.ready()
+        return gates.exact(told, probe.run(gates.CALLS))
+
+
+def measure(cell: Cell, base: Tree, head: Tree, number: int) -> Pair:
+    """One pair of fresh processes."""
+
+    def start(tree: Path) -> Callable[[], Probe]:
+        return lambda: Probe(cell, "step", tree)
+
+    return paired.measure(start(base.path), start(head.path), number=number)
+
+
+def compare(
+    base: Tree,
+    head: Tree,
+    cells: Iterable[Cell],
+    settings: Settings,
+    say: Say,
+    *,
+    examine: Examine = examine,
+    measure: Measure = measure,
+) -> Comparison:
+    """Compare two checkouts. Tests give other ``examine`` and ``measure`` than processes.
+
+    ValueError where no cell runs on both sides, in one line that says why.
+    """
+    session = _Session(base, settings, say, measure)
+    started, before = clock.stamp(), machine.state()
+    rows = [_exact(cell, base, head, say, examine) for cell in cells]
+    if all(row.outcome in ("NEW", "SKIPPED") for row in rows):
+        raise ValueError(_nothing(rows, base))
+    canary = None
+    first = next((row for row in rows if row.outcome == "EXACT"), None)
+    if first and not settings.exact:
+        canary = session.canary(first)
+        rows = [session.timed(row, head, canary) if row.outcome == "EXACT" else row for row in rows]
+    shares = [share for row in (*rows, *((canary,) if canary else ())) for share in row.cpu_per_s]
+    about = machine.describe(before, statistics.median(shares) if shares else None)
+    return Comparison(base, head, settings, tuple(rows), canary, about, started, session.took_s)
+
+
+def _exact(cell: Cell, base: Tree, head: Tree, say: Say, examine: Examine) -> Row:
+    """The cell on either side, without a clock."""
+
+    def ask(side: Tree) -> Exact | ProbeFailed:
+        try:
+            return examine(cell, side)
+        except ProbeFailed as reason:
+            return reason
+
+    say(f"{cell.name}: exact gates")
+    was, now = ask(base), ask(head)
+    if isinstance(now, ProbeFailed):
+        gone = "SKIPPED" if isinstance(was, ProbeRefused) else "MISSING"
+        row = Row(cell, gone if isinstance(now, ProbeRefused) else "CRASHED", (str(now),))
+    elif isinstance(was, ProbeFailed):
+        row = Row(cell, "NEW", (f"BASE does not run it: {was}",), head=now)
+    else:
+        wrong = tuple(gates.faults(was, now, cell.precision))
+        row = Row(cell, "CHANGED" if wrong else "EXACT", wrong, was, now)
+    for reason in row.reasons:
+        say(f"{cell.name}: {row.outcome}: {reason}")
+    return row
+
+
+def _nothing(rows: Sequence[Row], base: Tree) -> str:
+    """Why there is nothing to compare."""
+    new = [row for row in rows if row.outcome == "NEW"]
+    if not new:
+        return f"compare: none of {len(rows)} cells runs here; {rows[0].cell.name}: {rows[0].reasons[0]}"
+    return f"compare: {base} runs no cell that HEAD runs, perhaps it is too old for this probe; {new[0].reasons[0]}"
+
+
+class _Session:
+    """The timing of one comparison: what it has spent, and whom it tells."""
+
+    def __init__(self, base: Tree, settings: Settings, say: Say, measure: Measure) -> None:
+        self._base, self._settings, self._say, self._measure = base, settings, say, measure
+        self._start_ns = clock.now_ns()
+
+    @property
+    def took_s(self) -> float:
+        """Seconds since it began."""
+        return clock.since_s(self._start_ns)
+
+    def canary(self, row: Row) -> Row:
+        """BASE against itself, on a cell that runs; UNRELIABLE with the reason where the last look still says so."""
+
+        def unsteady(look: Look) -> str:
+            return verdict.unsteady(look, self._settings.delta)
+
+        found = self._looks(row, self._base, ", BASE against itself", lambda look: not unsteady(look))
+        if found.outcome == "CRASHED":
+            return found
+        wrong = unsteady(found.looks[-1]) if found.looks else found.reasons[0]
+        if wrong:
+            self._say(f"UNRELIABLE: {wrong}")
+        return replace(found, outcome="UNRELIABLE" if wrong else "OK", reasons=(wrong,) if wrong else ())
+
+    def timed(self, row: Row, head: Tree, canary: Row) -> Row:
+        """The verdict on a cell whose exact gates hold."""
+        if canary.outcome != "OK":
+            return replace(row, outcome=canary.outcome, reasons=canary.reasons)
+        found = self._looks(row, head, "", lambda look: look.verdict != "INCONCLUSIVE")
+        if found.outcome != "REGRESSED":
+            return found
+        again = self._looks(row, head, ", again", lambda look: look.verdict != "INCONCLUSIVE", whatever_it_takes=True)
+        if again.outcome == "CRASHED":
+            return again
+        outcome = verdict.twice(found.looks[-1].verdict, again.looks[-1].verdict)
+        once = () if outcome == "REGRESSED" else (f"REGRESSED, but {again.outcome} when it was measured again",)
+        return replace(again, outcome=outcome, reasons=once, looks=(*found.looks, *again.looks))
+
+    def _looks(
+        self, row: Row, head: Tree, note: str, enough: Callable[[Look], bool], whatever_it_takes: bool = False
+    ) -> Row:
+        """Pairs until a look is ``enough``, until the last look, or until the budget is spent."""
+        name, pairs = row.cell.name + note, list[Pair]()
+        for wanted in self._settings.looks:
+            while len(pairs) < wanted:
+                if self.took_s > self._settings.budget_s and not whatever_it_takes:
+                    spent = (
+                        f"the budget of {self._settings.budget_s:.0f} s was spent after {len(pairs)} pairs of {wanted}"
+                    )
+                    self._say(f"{name}: {spent}")
+                    return replace(row, outcome="INCONCLUSIVE", reasons=(spent,))
+                try:
+                    pairs.append(self._measure(row.cell, self._base, head, len(pairs)))
+                except ProbeFailed as reason:
+                    return replace(row, outcome="CRASHED", reasons=(str(reason),))
+                self._say(f"{name}: pair {len(pairs)} of {wanted}: {math.expm1(pairs[-1].log_ratio):+.1%}")
+            seen = verdict.look([pair.logs for pair in pairs], self._settings.delta)
+            row = replace(
+                row,
+                outcome=seen.verdict,
+                looks=(seen,),
+                base_s=statistics.median(statistics.median(pair.base_min) for pair in pairs),
+                head_s=statistics.median(statistics.median(pair.head_min) for pair in pairs),
+                cpu_per_s=tuple(pair.cpu_share for pair in pairs),
+            )
+            r = seen.ratio
+            self._say(f"{name}: {seen.verdict}: {r.value:.3f} [{r.low:.3f}, {r.high:.3f}] of {r.n} pairs")
+            if enough(seen):
+                break
+        return row

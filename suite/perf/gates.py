@@ -1,0 +1,60 @@
+"""What must not change and needs no clock: it holds on any machine, however noisy.
+
+    parameters, flops     the same network doing the same work
+    losses                of the first updates, equal within what rounding may move them
+    compiled              in the steady state: a step that compiles again is slow for a reason
+    reads                 of values by the host in one update: each waits for the device
+
+Where BASE counts no compilations (its backend has no ``counts``), HEAD must not have any; where it counts no reads,
+they are not compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from suite.perf.driver import Block
+
+CALLS = 8  # updates watched for compilations, after the warm ones: each batch twice
+# Of losses, relative: 2 to 10 times the worst seen between backends over `probe.LOSSES` updates of plan smoke
+LIMITS = {"float32": 1e-5, "float64": 1e-12}
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """What one checkout says of a cell. ``compiled`` counts in `CALLS` updates, ``reads`` are per update."""
+
+    parameters: int
+    flops: int
+    losses: tuple[float, ...]
+    compiled: int | None
+    reads: float | None
+    ran: str
+    first_s: float
+
+
+def exact(told: dict[str, Any], block: Block) -> Exact:
+    """From what a probe said once it was warm, and a block of `CALLS` updates."""
+    losses, reads = tuple(told["losses"]), told["reads"]
+    return Exact(told["parameters"], told["flops"], losses, block.compiled, reads, told["ran"], told["first_s"])
+
+
+def faults(base: Exact, head: Exact, precision: str) -> Iterator[str]:
+    """Everything that HEAD may not do, in words."""
+    for name in ("parameters", "flops"):
+        was, now = getattr(base, name), getattr(head, name)
+        if was != now:
+            yield f"{name}: {now}, were {was}"
+    if (head.compiled or 0) > (base.compiled or 0):
+        yield f"compiles {head.compiled} times in {CALLS} updates after it was warm, was {base.compiled or 0}"
+    if base.reads is not None and head.reads is not None and head.reads > base.reads:
+        yield f"the host reads values {head.reads:g} times an update, was {base.reads:g}"
+    limit = LIMITS[precision]
+    for number, (was, now) in enumerate(zip(base.losses, head.losses, strict=True)):
+        error = abs(now - was) / max(abs(was), 1e-30)
+        if not error <= limit:
+            apart = f"{error:.1e} apart, {limit:.0e} would do"
+            yield f"the loss of update {number + 1} is {now:.9g}, was {was:.9g}: {apart}"
+            return

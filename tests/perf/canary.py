@@ -1,0 +1,88 @@
+"""Whether `compare` tells what it should on this machine: HEAD against itself, or against a copy with a slower kernel.
+
+    python -m tests.perf.canary --times 20           nothing differs: REGRESSED must never be said
+    python -m tests.perf.canary --times 5 --slow 3   PyTorch's loop does every third step twice: its cells must be
+                                                     REGRESSED, and the others must not
+
+Prints a line a comparison, then how often each cell got each verdict. Takes as long as that many comparisons.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from suite.options import examples
+from suite.perf import tree
+from suite.perf.compare import compare, plan_cells
+from suite.perf.compare_command import Pairs, Seconds
+from suite.perf.outcome import Settings
+
+KERNEL = Path("backends") / "pytorch" / "scan.py"
+STEP = "        new = step(p, a[t], state)\n"
+
+
+@click.command(epilog=examples("python -m tests.perf.canary --times 20", "python -m tests.perf.canary --slow 3"))
+@click.option("--times", default=1, show_default=True, help="How many comparisons.")
+@click.option("--slow", type=click.IntRange(min=1), help="Do every so-manieth step of PyTorch's eager loop twice.")
+@click.option("--cells", "plan", default="smoke", show_default=True)
+@click.option("--backend", "backends", multiple=True, help="Only cells of this backend; may be repeated.")
+@click.option("--pairs", type=Pairs(), default="6..12", show_default=True)
+@click.option("--min-effect", default=0.02, show_default=True)
+@click.option("--budget", type=Seconds(), default="15m", show_default=True, help="Of each comparison.")
+@click.option("--loud", is_flag=True, help="Show every pair.")
+def main(
+    times: int,
+    slow: int | None,
+    plan: str,
+    backends: tuple[str, ...],
+    pairs: tuple[int, ...],
+    min_effect: float,
+    budget: float,
+    loud: bool,
+) -> None:
+    """Compare this checkout with itself, or with a slower copy, and count the verdicts."""
+    settings = Settings(pairs, min_effect, budget)
+    say = (lambda line: click.echo(line, err=True)) if loud else lambda line: None
+    base = tree.find(".", "BASE")
+    counted: dict[str, Counter[str]] = {}
+    codes: Counter[int] = Counter()
+    with slower(base.path, slow) if slow else contextlib.nullcontext(base.path) as folder:
+        head = tree.find(str(folder), "HEAD")
+        cells = [cell for cell in plan_cells(plan, base, head) if not backends or cell.backend in backends]
+        for number in range(times):
+            found = compare(base, head, cells, settings, say)
+            codes[found.exit_code()] += 1
+            for row in (*found.rows, *((found.canary,) if found.canary else ())):
+                name = "BASE against itself" if row is found.canary else row.cell.name
+                counted.setdefault(name, Counter())[row.outcome] += 1
+            ratios = " ".join(f"{row.looks[-1].ratio.value:.3f}" if row.looks else row.outcome for row in found.rows)
+            click.echo(f"{number + 1} of {times}: exit code {found.exit_code()}, {found.took_s / 60:.1f} min: {ratios}")
+    click.echo(f"exit codes: {', '.join(f'{code} {n} times' for code, n in sorted(codes.items()))}")
+    for name, verdicts in counted.items():
+        click.echo(f"{name}: {', '.join(f'{verdict} {n}' for verdict, n in verdicts.most_common())}")
+
+
+@contextlib.contextmanager
+def slower(checkout: Path, every: int) -> Iterator[Path]:
+    """A copy of a checkout whose PyTorch loop does every so-manieth step twice, forward only."""
+    with tempfile.TemporaryDirectory(prefix="recurbench-") as scratch:
+        copy = Path(scratch) / "slower"
+        for name in ("suite", "tasks", "backends"):
+            shutil.copytree(checkout / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        text = (copy / KERNEL).read_text(encoding="utf-8")
+        if STEP not in text:
+            raise RuntimeError(f"{KERNEL} has no line {STEP.strip()!r} to plant a slower one behind")
+        again = f"        if t % {every} == 0:\n            step(p, a[t], state)\n"
+        (copy / KERNEL).write_text(text.replace(STEP, again + STEP), encoding="utf-8")
+        yield copy
+
+
+if __name__ == "__main__":
+    main()
