@@ -12,7 +12,7 @@ import pytest
 
 from suite.perf import driver
 from suite.perf.driver import Probe, ProbeFailed, ProbeRefused
-from tests.probes import ADDING, ROOT, TINY, suite, tiny
+from tests.probes import ADDING, ROOT, TINY, suite
 
 CELL = replace(TINY, task="adding", options=ADDING)
 PLAN = """
@@ -122,9 +122,15 @@ def test_a_probe_runs_the_code_of_its_own_checkout(head: Path) -> None:
 
 
 def test_what_a_probe_cannot_do_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Probe(tiny(impl="stock"), "step") as probe, pytest.raises(ProbeRefused, match="NumPy ships no recurrent"):
+    with (
+        Probe(replace(CELL, impl="stock"), "step") as probe,
+        pytest.raises(ProbeRefused, match="NumPy ships no recurrent"),
+    ):
         probe.ready()
-    with Probe(tiny(task="hmmm"), "step") as probe, pytest.raises(ProbeRefused, match="task 'hmmm' is not known"):
+    with (
+        Probe(replace(CELL, task="hmmm"), "step") as probe,
+        pytest.raises(ProbeRefused, match="task 'hmmm' is not known"),
+    ):
         probe.ready()
     monkeypatch.setattr(driver, "READY_S", 0.01)
     with Probe(CELL, "step") as probe, pytest.raises(ProbeFailed, match="no answer within 0 s"):
