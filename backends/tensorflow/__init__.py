@@ -1,4 +1,4 @@
-"""TensorFlow: Keras' own recurrent layers, and the specification's scan in TensorFlow operations, plain and by XLA."""
+"""TensorFlow: Keras' own recurrent layers, the specification's scan, plain and by XLA, and a scan derived by hand."""
 
 from __future__ import annotations
 
@@ -19,19 +19,32 @@ _CELLS = (
     *("rnn", "gru", "gru_before", "lstm", "rnn_relu", "gru_article", "mgu"),
     *("lstm_peephole", "gru_ln", "lstm_ln", "gru4rec"),
 )
-_NETWORKS = ("gru_residual", "rnn_attention", "gru_attention", "lstm_attention", "gru_luong")
+_NETWORKS = ("gru_residual", "gru_luong")  # what they add stands outside the loop over time
+_ATTENTIVE = ("rnn_attention", "gru_attention", "lstm_attention")
+_BY_HAND = ("rnn", "rnn_relu", "gru", "gru_before", "lstm", "lstm_peephole", "gru4rec")
 TABLE = {
     **{
         (arch, "stock"): f"backends.tensorflow.stock:{arch}"
         for arch in ("rnn", "rnn_relu", "gru", "gru_before", "lstm")
     },
     ("gru4rec", "stock"): "backends.tensorflow.stock:gru_before",
-    **{(arch, "scan"): "backends.tensorflow.scan:make" for arch in (*_CELLS, *_NETWORKS)},
-    **{(arch, "scan-compiled"): "backends.tensorflow.scan:make_compiled" for arch in (*_CELLS, *_NETWORKS)},
+    **{(arch, "scan"): "backends.tensorflow.scan:make" for arch in (*_CELLS, *_NETWORKS, *_ATTENTIVE)},
+    **{
+        (arch, "scan-compiled"): "backends.tensorflow.scan:make_compiled" for arch in (*_CELLS, *_NETWORKS, *_ATTENTIVE)
+    },
+    **{(arch, "fused"): "backends.tensorflow.fused:make" for arch in (*_BY_HAND, *_NETWORKS)},
     ("transformer", "scan"): "backends.tensorflow.transformer:make",
     ("transformer", "scan-compiled"): "backends.tensorflow.transformer:make_compiled",
 }
-GAPS = {("*", "stock"): "Keras ships no layer of this architecture; use impl = scan"}
+GAPS = {
+    ("*", "stock"): "Keras ships no layer of this architecture; use impl = scan",
+    ("*", "fused"): "no derivative by hand is written for this step; use impl = scan-compiled",
+    **dict.fromkeys(
+        ((arch, "fused") for arch in _ATTENTIVE),
+        "the step that asks the attention has no derivative by hand; use impl = scan-compiled",
+    ),
+    ("transformer", "fused"): "a Transformer has no loop over time to derive by hand; use impl = scan-compiled",
+}
 
 
 def setup(precision: Precision, device: str, threads: int) -> None:

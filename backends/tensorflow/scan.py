@@ -11,6 +11,8 @@ Reading a TensorArray by index would make its gradient an array of all T element
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from backends.tensorflow.cells import CELLS, State, Step, Weights, before_loop, inputs
@@ -20,6 +22,7 @@ from suite.spec.dropout import NONE, Masks, site
 from suite.spec.params import link, of, shapes, stack
 
 Named = dict[str, tf.Tensor]  # "layer0/h" -> state (B, H), or taps (T, B, H)
+Loop = Callable[..., tuple[tf.Tensor, State]]
 
 
 def scan(
@@ -58,9 +61,17 @@ def scan(
 class Scan:
     """A stack of layers of one or two directions, each a masked scan of the same cell."""
 
-    def __init__(self, net: Net, prefix: str, dtype: tf.DType, compiled: bool = False) -> None:
+    def __init__(
+        self,
+        net: Net,
+        prefix: str,
+        dtype: tf.DType,
+        compiled: bool = False,
+        loop: Loop = scan,
+        what: str = "tf.while_loop",
+    ) -> None:
         self._step, self._carried, self._layers = CELLS[net.arch.equations], net.arch.state, stack(net, prefix)
-        self.compiled, self._residual = compiled, net.arch.residual
+        self.compiled, self._loop, self._what, self._residual = compiled, loop, what, net.arch.residual
         own = {n: shape for n, shape in shapes(net).items() if n.startswith((f"{prefix}layer", f"{prefix}skip"))}
         self.layout = identity(own)
         self.params = {name: tf.Variable(tf.zeros(shape, dtype)) for name, shape in own.items()}
@@ -79,7 +90,7 @@ class Scan:
                 first = tuple(state[name] for name in names)
                 eps = tuple(taps[name] for name in names) if taps else None
                 a = inputs(self._step, own, read)
-                y, last = scan(self._step, before_loop(self._step, own), a, valid, first, d.reverse, eps)
+                y, last = self._loop(self._step, before_loop(self._step, own), a, valid, first, d.reverse, eps)
                 final |= zip(names, last, strict=True)
                 ys.append(y)
             y = tf.concat(ys, axis=-1)
@@ -91,7 +102,7 @@ class Scan:
 
     def ran(self) -> set[str]:
         """What executes."""
-        return {f"tf.while_loop in a tf.function{' compiled by XLA' * self.compiled}"}
+        return {f"{self._what} in a tf.function{' compiled by XLA' * self.compiled}"}
 
 
 def make(net: Net, prefix: str, dtype: tf.DType, device: str) -> Scan:
