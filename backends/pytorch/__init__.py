@@ -1,4 +1,4 @@
-"""PyTorch: its own layers (stock), an eager loop over time (scan), and the same loop under torch.compile."""
+"""PyTorch: its own layers, the specification's scan, eager and under torch.compile, and a scan derived by hand."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ _CELLS = (
 )
 _NETWORKS = ("gru_residual", "gru_luong")  # what they add stands outside the loop over time
 _ATTENTIVE = ("rnn_attention", "gru_attention", "lstm_attention")
+_BY_HAND = ("rnn", "rnn_relu", "gru", "gru_before", "lstm", "lstm_peephole", "gru4rec")
 TABLE = {
     **{(arch, "stock"): f"backends.pytorch.stock:{arch}" for arch in ("rnn", "rnn_relu", "gru", "lstm")},
     **{(arch, "scan"): "backends.pytorch.scan:make" for arch in (*_CELLS, *_NETWORKS, *_ATTENTIVE)},
     **{(arch, "scan-compiled"): "backends.pytorch.scan:make_compiled" for arch in (*_CELLS, *_NETWORKS)},
+    **{(arch, "fused"): "backends.pytorch.fused:make" for arch in (*_BY_HAND, *_NETWORKS)},
     ("transformer", "scan"): "backends.pytorch.transformer:make",
     ("transformer", "scan-compiled"): "backends.pytorch.transformer:make_compiled",
 }
@@ -39,6 +41,12 @@ GAPS = {
         ((arch, "scan-compiled") for arch in _ATTENTIVE),
         "the loop that asks the attention at every step is not compiled here; use impl = scan",
     ),
+    ("*", "fused"): "no derivative by hand is written for this step; use impl = scan",
+    **dict.fromkeys(
+        ((arch, "fused") for arch in _ATTENTIVE),
+        "the step that asks the attention has no derivative by hand; use impl = scan",
+    ),
+    ("transformer", "fused"): "a Transformer has no loop over time to derive by hand; use impl = scan",
     ("transformer", "stock"): "torch.nn.TransformerEncoderLayer trains biases of q, k and v; use impl = scan",
 }
 

@@ -86,7 +86,7 @@ def _additive(
     weights = [before_loop(cell, of(p, prefix)) for prefix in layers]
     names = [prefix + s for prefix in layers for s in net.arch.state]
     above = [None, *(masks.get(prefix.removesuffix("/")) for prefix in layers[1:])]
-    eps = [taps[name].transpose(0, 1) for name in names] if taps else []  # they join where a layer's state is new
+    eps = [taps[name] for name in names] if taps else []  # they join where a layer's state is new
     widths = [x.shape[2]] + [net.sizes.hidden] * len(eps)
 
     def step(_: Weights, a: Tensor, state: State) -> State:
@@ -102,6 +102,6 @@ def _additive(
 
     read = x.new_zeros(len(x), net.sizes.hidden + memory.outputs.shape[2])
     first = (read, *(state[name] for name in names))
-    mask = None if valid.packing is None else valid.mask
-    y, (_, *last) = scan(step, {}, torch.cat([x, *eps], -1), mask, first, False, None)
-    return y, dict(zip(names, last, strict=True))
+    mask = None if valid.packing is None else valid.mask.t().unsqueeze(2)
+    y, (_, *last) = scan(step, {}, torch.cat([x.transpose(0, 1), *eps], -1), mask, first, False, None)
+    return y.transpose(0, 1), dict(zip(names, last, strict=True))

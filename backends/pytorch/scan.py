@@ -3,7 +3,7 @@
     s_t = where(valid_t, step(a_t, s_{t-1}) + tap_t, s_{t-1})      y_t = where(valid_t, s_t[0], 0)
 
 The input's share a is computed for all steps at once. The taps are zeros to differentiate by: dL/dtap_t = dL/ds_t.
-Where every row is full the eager loop leaves the masks out: the numbers are the same.
+Time comes first inside a stack. Where every row is full the eager loop leaves the masks out: the numbers are the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 from backends.pytorch.cells import CELLS, State, Step, Weights, before_loop, inputs
 from backends.pytorch.layout import identity
 from suite.spec.contract import Net, Unsupported
-from suite.spec.dropout import NONE, Masks, drop, site
+from suite.spec.dropout import NONE, Masks, site
 from suite.spec.params import link, of, shapes, stack
 
 Named = dict[str, Tensor]  # "layer0/h" -> state (B, H), or taps (T, B, H)
@@ -44,9 +44,9 @@ class Valid(NamedTuple):
 def scan(
     step: Step, p: Weights, a: Tensor, valid: Tensor | None, state: State, reverse: bool, taps: State | None
 ) -> tuple[Tensor, State]:
-    """a (B, T, GH), valid (B, T) or None = all, state (B, H) each, taps (T, B, H) each -> y (B, T, H), final state."""
-    a = a.unbind(1)
-    masks = None if valid is None else valid.t().unsqueeze(2).unbind(0)  # (B, 1) each
+    """a (T, B, GH), valid (T, B, 1) or None, state (B, H) each, taps (T, B, H) each -> y (T, B, H), final state."""
+    a = a.unbind(0)
+    masks = None if valid is None else valid.unbind(0)
     y = list(a)
     for t in reversed(range(len(a))) if reverse else range(len(a)):
         new = step(p, a[t], state)
@@ -55,16 +55,25 @@ def scan(
         if masks is not None:
             new = tuple(torch.where(masks[t], n, s) for n, s in zip(new, state, strict=True))
         state, y[t] = new, new[0]
-    out = torch.stack(y, 1)
-    return out if valid is None else torch.where(valid.unsqueeze(2), out, 0.0), state
+    out = torch.stack(y)
+    return out if valid is None else torch.where(valid, out, 0.0), state
 
 
 class Scan:
     """A stack of layers of one or two directions, each a masked scan of the same cell."""
 
-    def __init__(self, net: Net, prefix: str, dtype: torch.dtype, device: str, loop: Loop | None = None) -> None:
+    def __init__(
+        self,
+        net: Net,
+        prefix: str,
+        dtype: torch.dtype,
+        device: str,
+        loop: Loop = scan,
+        what: str = "torch eager loop",
+        masked: bool = False,  # even where every row is full
+    ) -> None:
         self._step, self._carried, self._layers = CELLS[net.arch.equations], net.arch.state, stack(net, prefix)
-        self._loop, self._compiled, self._residual = loop or scan, loop is not None, net.arch.residual
+        self._loop, self._what, self._masked, self._residual = loop, what, masked, net.arch.residual
         own = {n: shape for n, shape in shapes(net).items() if n.startswith((f"{prefix}layer", f"{prefix}skip"))}
         self.layout = identity(own)
         self.params = {n: torch.zeros(s, dtype=dtype, device=device, requires_grad=True) for n, s in own.items()}
@@ -74,11 +83,11 @@ class Scan:
         self, x: Tensor, valid: Valid, state: Named, taps: Named | None = None, masks: Masks = NONE
     ) -> tuple[Tensor, Named]:
         """x (B, T, I), state (B, H) each, taps (T, B, H) each -> y (B, T, F) and the final state."""
-        # compiled, the masks stay: a batch that happens to be full must not compile anew
-        mask = valid.mask if self._compiled or valid.packing is not None else None
+        x = x.transpose(0, 1).contiguous()  # (T, B, I)
+        mask = valid.mask.t().unsqueeze(2) if self._masked or valid.packing is not None else None  # (T, B, 1)
         final: Named = {}
         for layer in self._layers:
-            ys, read = [], drop(masks, site(layer), x)
+            ys, read = [], x * masks[site(layer)] if site(layer) in masks else x
             for d in layer:
                 names = [d.prefix + s for s in self._carried]
                 first = tuple(state[name] for name in names)
@@ -90,14 +99,14 @@ class Scan:
                 ys.append(y)
             y = ys[0] if len(ys) == 1 else torch.cat(ys, -1)
             if self._residual:
-                kept, name = x if mask is None else torch.where(mask.unsqueeze(2), x, 0.0), link(layer)
+                kept, name = x if mask is None else torch.where(mask, x, 0.0), link(layer)
                 y = y + (kept @ self.params[name] if name in self.params else kept)
             x = y
-        return x, final
+        return x.transpose(0, 1), final
 
     def ran(self) -> set[str]:
         """What executes."""
-        return {"torch.compile inductor loop" if self._compiled else "torch eager loop"}
+        return {self._what}
 
 
 def make(net: Net, prefix: str, dtype: torch.dtype, device: str) -> Scan:
@@ -107,7 +116,8 @@ def make(net: Net, prefix: str, dtype: torch.dtype, device: str) -> Scan:
 
 def make_compiled(net: Net, prefix: str, dtype: torch.dtype, device: str) -> Scan:
     """The same loop through torch.compile, one graph for each shape; Unsupported where nothing compiles for it."""
-    return Scan(net, prefix, dtype, device, compiler(device)(scan))
+    # the masks stay: a batch that happens to be full must not compile anew
+    return Scan(net, prefix, dtype, device, compiler(device)(scan), "torch.compile inductor loop", masked=True)
 
 
 def compiler(device: str) -> Callable[..., Any]:

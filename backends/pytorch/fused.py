@@ -1,0 +1,163 @@
+"""The masked scan with a derivative by hand: a torch.autograd.Function around one loop each way.
+
+    s_t = where(valid_t, step(a_t, s_{t-1}) + tap_t, s_{t-1})      y_t = where(valid_t, s_t[0], 0)
+
+and back, from the cotangents of y and of the last state:
+
+    d_t = dL/ds_t + dL/dy_t      dL/ds_{t-1} = where(valid_t, d_t ds_t/ds_{t-1}, dL/ds_t)      dL/dtap_t = valid_t d_t
+
+The loop back has nothing in it but the recurrence: products with the d_t and with U^T. Their factors are made for a
+slab of steps at once, as many as stay in the cache; at a pad they are 0, and 1 where the state is carried on. Each
+weight's gradient is one product over all time steps after the loop. A step's functions are in ``fused_cells``.
+
+The gradients dL/da take the place of the gates: a second way back over the same tape is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from backends.pytorch.cells import State, Step, Weights, before_loop
+from backends.pytorch.fused_cells import CELLS, Cell, Parts
+from backends.pytorch.scan import Scan
+from suite.spec.contract import Net
+
+SLAB = 2**16  # numbers of one gate whose factors are computed at once, on a CPU
+
+
+class Recurrence(torch.autograd.Function):
+    """The loop as one operation: (step, reverse, valid, a, *weights, *state, *taps) -> y, *final state."""
+
+    @staticmethod
+    def forward(ctx: Any, step: Step, reverse: bool, valid: Tensor | None, a: Tensor, *given: Tensor) -> State:
+        """Shapes as in `loop`."""
+        cell = CELLS[step]
+        weights, state, taps = _split(cell, given)
+        p, steps, (rows, width) = _read(step, cell, weights), len(a), state[0].shape
+        tape = a.new_empty(steps, rows, len(cell.columns) * width)
+        stacks = [s.new_empty(steps + 1, rows, width) for s in state]
+        for stack, s in zip(stacks, state, strict=True):
+            stack[-1 if reverse else 0] = s
+        before, after = _neighbours(stacks, reverse)
+        new = [torch.empty_like(s) for s in after] if taps else after  # before the taps are added
+        reads, writes = cell.forward_cuts
+        shares, gates = _each(cut(a, cell.inputs, reads)), _each(cut(tape, cell.columns, writes))
+        olds, news, nows, added = _each(before), _each(new), _each(after), _each(taps)
+        masks = None if valid is None else valid.unbind(0)
+        for t in reversed(range(steps)) if reverse else range(steps):
+            cell.forward(p, shares[t], olds[t], gates[t], news[t])
+            if taps:
+                for n, tap, s in zip(news[t], added[t], nows[t], strict=True):
+                    torch.add(n, tap, out=s)
+            if masks is not None:
+                for s, old in zip(nows[t], olds[t], strict=True):
+                    torch.where(masks[t], s, old, out=s)
+        ctx.step, ctx.reverse = step, reverse
+        ctx.save_for_backward(valid, tape, *weights, *stacks, *(new if taps else ()))
+        y = after[0] if valid is None else torch.where(valid, after[0], 0.0)
+        return y, *(stack[0 if reverse else -1] for stack in stacks)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor, *dlast: Tensor) -> tuple[Tensor | None, ...]:
+        """dy (T, B, H), dlast (B, H) each -> the gradients of what `forward` took."""
+        cell, reverse = CELLS[ctx.step], ctx.reverse
+        valid, tape, *saved = ctx.saved_tensors
+        weights, stacks, new = _split(cell, saved)
+        p, (before, after) = _read(ctx.step, cell, weights), _neighbours(stacks, reverse)
+        dtaps = [torch.empty_like(s) for s in new]
+        through = None  # dL/dh on its way over pads, unless a gate of 1 is its way
+        if valid is not None:
+            dy = torch.where(valid, dy, 0.0)
+            through = None if cell.kept[0] else (~valid).to(dy.dtype).unbind(0)
+        dys, nothing = dy.unbind(0), torch.zeros_like(dy[0])
+        earlier = [*dys[1:], nothing] if reverse else [nothing, *dys[:-1]]
+        ds: State = (dlast[0] + dys[0 if reverse else -1], *(d.clone() for d in dlast[1:]))
+        room = tuple(torch.empty_like(d) for d in ds)
+        gates = _each(cut(tape, cell.columns, cell.backward_cuts[1]))
+        for t, k in _factors(cell, p, tape, before, new or after, valid, reverse):
+            for dtap, d in zip(dtaps, ds, strict=False):
+                dtap[t] = d
+            dh = earlier[t] if through is None else torch.addcmul(earlier[t], ds[0], through[t])
+            cell.backward(p, k, gates[t], ds, dh, room)
+            ds, room = room, ds
+        if valid is not None:
+            dtaps = [torch.where(valid, d, 0.0) for d in dtaps]
+        (da,) = cut(tape, cell.columns, cell.inputs)
+        return None, None, None, da, *cell.weights(da, tape, before, new or after), *ds, *dtaps
+
+
+def loop(
+    step: Step, p: Weights, a: Tensor, valid: Tensor | None, state: State, reverse: bool, taps: State | None
+) -> tuple[Tensor, State]:
+    """As `scan`: a (T, B, GH), valid (T, B, 1) or None, state (B, H) each, taps (T, B, H) each -> y and final state."""
+    cell = CELLS[step]
+    weights = [p[name] for name in cell.names]
+    if cell.turned:
+        weights = [w.roll(state[0].shape[1], -1) for w in weights]
+    y, *final = Recurrence.apply(step, reverse, valid, a, *weights, *state, *(taps or ()))
+    return y, tuple(final)
+
+
+def make(net: Net, prefix: str, dtype: torch.dtype, device: str) -> Scan:
+    """The stack of layers below ``prefix``, each a loop with a derivative by hand."""
+    return Scan(net, prefix, dtype, device, loop, "torch.autograd.Function around an eager loop")
+
+
+def cut(v: Tensor, columns: str, cuts: str) -> list[Tensor]:
+    """Views of the blocks of v's columns: v (T, B, .) -> "rz" (T, B, 2H), "r|z" (T, 2, B, H)."""
+    width, out = v.shape[2] // len(columns), []
+    for name in cuts.split():
+        letters = name.replace("|", "")
+        part = v.narrow(2, columns.index(letters) * width, len(letters) * width)
+        out.append(part.unflatten(2, (-1, width)).transpose(1, 2) if "|" in name else part)
+    return out
+
+
+def _factors(
+    cell: Cell, p: Weights, tape: Tensor, before: Parts, new: Parts, valid: Tensor | None, reverse: bool
+) -> Iterator[tuple[int, State]]:
+    """(t, its factors) for every step from the loop's last to its first."""
+    steps, blocks = len(tape), len(cell.columns)
+    length = steps if tape.is_cuda else min(steps, max(1, SLAB // before[0][0].numel()))
+    k = tape.new_empty(length, *tape.shape[1:])
+    ks = _each(cut(k, cell.columns, cell.backward_cuts[0]))
+    for start in range(0, steps, length) if reverse else reversed(range(0, steps, length)):
+        slab = slice(start, min(start + length, steps))
+        gates, made = tape[slab], k[: slab.stop - start]
+        old, now = [s[slab] for s in before], [s[slab] for s in new]
+        cell.factors(p, gates.chunk(blocks, 2), old, now, made.chunk(blocks, 2))
+        if valid is not None:
+            made.mul_(valid[slab])
+            for kept in cut(gates, cell.columns, " ".join(cell.kept)):
+                kept.masked_fill_(~valid[slab], 1.0)
+        for t in range(start, slab.stop) if reverse else reversed(range(start, slab.stop)):
+            yield t, ks[t - start]
+
+
+def _split(cell: Cell, given: Sequence[Tensor]) -> tuple[Parts, Parts, Parts]:
+    """The weights, what there is of each part of the state, and what there may be of it besides."""
+    weights, state = len(cell.names), len(cell.names) + len(cell.kept)
+    return given[:weights], given[weights:state], given[state:]
+
+
+def _read(step: Step, cell: Cell, weights: Parts) -> Weights:
+    """The weights as a step reads them, the matrices turned too."""
+    p = before_loop(step, dict(zip(cell.names, weights, strict=True)))
+    return p | {f"{name}_T": w.t() for name, w in p.items() if name.startswith("U")}
+
+
+def _neighbours(stacks: Parts, reverse: bool) -> tuple[Parts, Parts]:
+    """Stacks (T + 1, B, H) of states -> those before and those after each step, (T, B, H) each."""
+    early, late = [s[:-1] for s in stacks], [s[1:] for s in stacks]
+    return (late, early) if reverse else (early, late)
+
+
+def _each(views: Parts) -> list[State]:
+    """What each step has of the views (T, ...)."""
+    return list(zip(*(v.unbind(0) for v in views), strict=True))
