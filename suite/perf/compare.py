@@ -18,7 +18,7 @@ from suite import clock
 from suite.perf import driver, gates, machine, paired, verdict
 from suite.perf.driver import Probe, ProbeFailed, ProbeRefused
 from suite.perf.gates import Exact
-from suite.perf.outcome import Comparison, Row, Settings
+from suite.perf.outcome import Comparison, Outcome, Row, Settings
 from suite.perf.paired import Pair
 from suite.perf.tree import Tree
 from suite.perf.verdict import Look
@@ -103,7 +103,7 @@ def _exact(cell: Cell, base: Tree, head: Tree, say: Say, examine: Examine) -> Ro
     say(f"{cell.name}: exact gates")
     was, now = ask(base), ask(head)
     if isinstance(now, ProbeFailed):
-        gone = "SKIPPED" if isinstance(was, ProbeRefused) else "MISSING"
+        gone: Outcome = "SKIPPED" if isinstance(was, ProbeRefused) else "MISSING"
         row = Row(cell, gone if isinstance(now, ProbeRefused) else "CRASHED", (str(now),))
     elif isinstance(was, ProbeFailed):
         row = Row(cell, "NEW", (f"BASE does not run it: {was}",), head=now)

@@ -13,29 +13,19 @@ from suite.perf.outcome import Settings
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-class Pairs(click.ParamType):
-    """6..12: a first look after 6 pairs, a second after 12; 8: one look."""
-
-    name = "K..K"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """The pairs after which to decide."""
-        if not re.fullmatch(r"\d+(\.\.\d+)?", str(value)):
-            self.fail(f"{value!r} is no number of pairs; give 6..12, or one number", param, ctx)
-        return tuple(int(word) for word in str(value).split(".."))
+def pairs(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    """6..12 -> (6, 12): a first look after 6 pairs, a second after 12; 8 -> (8,): one look."""
+    if not re.fullmatch(r"\d+(\.\.\d+)?", value):
+        raise click.BadParameter(f"{value!r} is no number of pairs; give 6..12, or one number")
+    return tuple(int(word) for word in value.split(".."))
 
 
-class Seconds(click.ParamType):
-    """90s, 15m, 2h."""
-
-    name = "TIME"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds."""
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", str(value))
-        if found is None:
-            self.fail(f"{value!r} is no time; give 90s, 15m or 2h", param, ctx)
-        return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
+def seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    """90s, 15m or 2h, in seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", value)
+    if found is None:
+        raise click.BadParameter(f"{value!r} is no time; give 90s, 15m or 2h")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 CELLS = click.option(
@@ -55,9 +45,18 @@ CELLS = click.option(
 @click.argument("base")
 @click.argument("head", default=".")
 @CELLS
-@click.option("--pairs", type=Pairs(), default="6..12", show_default=True, help="Of processes, at each of two looks.")
+@click.option(
+    "--pairs",
+    callback=pairs,
+    metavar="K..K",
+    default="6..12",
+    show_default=True,
+    help="Of processes, at each of two looks.",
+)
 @click.option("--min-effect", type=float, default=0.02, show_default=True, help="The least slow-down that matters.")
-@click.option("--budget", type=Seconds(), default="15m", show_default=True, help="No cell is begun after it.")
+@click.option(
+    "--budget", callback=seconds, metavar="TIME", default="15m", show_default=True, help="No cell is begun after it."
+)
 @click.option("--exact", is_flag=True, help="Only what needs no clock: for a machine that others use as well.")
 @click.option("--strict", is_flag=True, help="Exit code 3 where a cell stays inconclusive.")
 @click.option("--markdown", type=FILE, help="Append the table to this file, such as $GITHUB_STEP_SUMMARY.")
@@ -93,7 +92,10 @@ def compare(
     settings = Settings(pairs, min_effect, budget, exact)
     sides = tree.find(base, "BASE"), tree.find(head, "HEAD")
     cells = comparing.plan_cells(str(Path(plan).resolve()) if plan.endswith(".toml") else plan, *sides)
-    say = lambda line: click.echo(line, err=True)  # noqa: E731
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
     try:
         found = comparing.compare(*sides, cells, settings, say)
     except KeyboardInterrupt:

@@ -95,6 +95,7 @@ def prepare(cell: Cell, what: str, check: bool = False) -> tuple[Call, Count, di
         "parameters": sum(int(np.prod(shape)) for shape in params.shapes(net).values()),
         "flops": network.flops(net, batches[0]),
     }
+    call: Call
     if what == "gemm":
         call, told["ran"] = products.call(net, batches[0], cell.precision), "numpy.matmul"
         _, told["first_s"] = clock.seconds(call)

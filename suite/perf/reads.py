@@ -9,7 +9,6 @@ calls; a read inside a read counts once. Reads below Python are not seen.
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +25,6 @@ def count(tensor: type, call: Callable[[], object], times: int) -> int:
     made, inside = 0, False
 
     def watched(read: Callable[..., Any], only: tuple[type, ...]) -> Callable[..., Any]:
-        @functools.wraps(read)
         def counted(*arguments: Any, **named: Any) -> Any:
             nonlocal made, inside
             if inside or not isinstance(arguments[0] if arguments else None, only):

@@ -21,7 +21,8 @@ import click
 from suite.options import examples
 from suite.perf import tree
 from suite.perf.compare import compare, plan_cells
-from suite.perf.compare_command import Pairs, Seconds
+from suite.perf.compare_command import pairs as pairs_of
+from suite.perf.compare_command import seconds
 from suite.perf.outcome import Settings
 
 KERNEL = Path("backends") / "pytorch" / "scan.py"
@@ -33,9 +34,9 @@ STEP = "        new = step(p, a[t], state)\n"
 @click.option("--slow", type=click.IntRange(min=1), help="Do every so-manieth step of PyTorch's eager loop twice.")
 @click.option("--cells", "plan", default="smoke", show_default=True)
 @click.option("--backend", "backends", multiple=True, help="Only cells of this backend; may be repeated.")
-@click.option("--pairs", type=Pairs(), default="6..12", show_default=True)
+@click.option("--pairs", callback=pairs_of, default="6..12", show_default=True)
 @click.option("--min-effect", default=0.02, show_default=True)
-@click.option("--budget", type=Seconds(), default="15m", show_default=True, help="Of each comparison.")
+@click.option("--budget", callback=seconds, default="15m", show_default=True, help="Of each comparison.")
 @click.option("--loud", is_flag=True, help="Show every pair.")
 def main(
     times: int,
