@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from suite.perf import driver
 from suite.perf.driver import Probe, ProbeFailed, ProbeRefused
-from tests.probes import ADDING, ROOT, TINY, suite
+from tests.probes import ADDING, ROOT, TINY, environment, suite
 
 CELL = replace(TINY, task="adding", options=ADDING)
 PLAN = """
@@ -65,7 +66,9 @@ def change(head: Path, file: str, was: str, now: str) -> None:
 
 
 def compare(head: Path, plan: Path, *more: str | Path) -> subprocess.CompletedProcess[str]:
-    return suite("compare", ROOT, head, "--cells", plan, "--tracking-uri", "none", *more, cwd=ROOT)
+    options = ["--cells", plan, "--tracking-uri", "none", *more]
+    command = [sys.executable, "-m", "suite", "compare", str(ROOT), str(head), *map(str, options)]
+    return subprocess.run(command, env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=900)
 
 
 def test_a_deleted_cell_and_a_step_that_compiles_are_found(head: Path, plan: Path, tmp_path: Path) -> None:
