@@ -12,6 +12,7 @@ WHAT = {
     "stock": "the framework's own layer",
     "scan": "a loop over time in the framework's operations",
     "scan-compiled": "the same loop, compiled by torch.compile or XLA",
+    "fused": "a loop over time whose derivative is written by hand",
 }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from suite import record
 
-POINTS = 32
+POINTS = 24
 STEPS = 128
 DIGITS = 5
 
@@ -21,9 +21,9 @@ DIGITS = 5
 def publish(results: Path, out: Path, plan: str) -> int:
     """Copy a plan's records from ``results`` to ``out``/<plan>/<key>; how many. ValueError if there is none.
 
-    Of each curve the points of validation are kept and, of the others, ``POINTS`` at the most, evenly spaced and with
-    the last, without the norms of single parameters. Of the timed steps as many evenly spaced ones stay as make a
-    median, ``STEPS`` of them, with ``DIGITS`` digits of their seconds: the rest is noise.
+    Of each curve ``POINTS`` points are kept at the most, evenly spaced and with the last, without the norms of single
+    parameters; validation scores stand in the record itself. Of the timed steps ``STEPS`` evenly spaced ones stay, with
+    ``DIGITS`` digits of their seconds: the rest is noise.
     """
     if results.resolve() == out.resolve():
         raise ValueError(f"publish: {out} is where the records are; name another folder with --results")
@@ -33,19 +33,15 @@ def publish(results: Path, out: Path, plan: str) -> int:
     for r in found:
         source, target = results / plan / r.key, out / plan / r.key
         target.mkdir(parents=True, exist_ok=True)
-        every = -(-len(r.step_s) // STEPS) or 1
-        record.write(replace(r, step_s=tuple(float(f"{s:.{DIGITS}g}") for s in r.step_s[::every])), target)
-        points = list(record.points(source))
-        lines = [_line(point) for k, point in enumerate(points) if _kept(k, len(points), point["values"])]
+        steps = r.step_s[:: -(-len(r.step_s) // STEPS) or 1]
+        record.write(replace(r, step_s=tuple(float(f"{s:.{DIGITS}g}") for s in steps)), target)
+        points = [p for p in record.points(source) if not any(name.startswith("eval/") for name in p["values"])]
+        every = -(-len(points) // POINTS) or 1
+        lines = [_line(point) for point in points[::-every][::-1]]
         (target / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
         if (source / "flow.npz").exists():
             shutil.copyfile(source / "flow.npz", target / "flow.npz")
     return len(found)
-
-
-def _kept(k: int, count: int, values: dict[str, float]) -> bool:
-    every = -(-count // POINTS)
-    return (count - 1 - k) % every == 0 or any(name.startswith("eval/") for name in values)
 
 
 def _line(point: dict[str, Any]) -> str:

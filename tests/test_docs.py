@@ -15,6 +15,7 @@ from typing import Any
 import click
 import pytest
 
+from suite.record import read_all
 from suite.report import fill
 
 ROOT = Path(__file__).parents[1]
@@ -102,6 +103,30 @@ def test_the_table_of_the_readme_is_made_from_the_records(tmp_path: Path) -> Non
     fill(page, ROOT / "results" / "published", "learn")
     command = "python -m suite report --results results/published --plan learn --fill README.md"
     assert page.read_text(encoding="utf-8") == text, f"say: {command}"
+
+
+def test_the_table_of_the_results_is_made_from_the_records(tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    text = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    page.write_text(text, encoding="utf-8")
+    fill(page, ROOT / "results" / "published", "zoo")
+    command = "python -m suite report --results results/published --plan zoo --fill results/README.md"
+    assert page.read_text(encoding="utf-8") == text, f"say: {command}"
+
+
+def test_what_each_gate_buys_is_said_with_the_records_numbers() -> None:
+    text = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    said = text.split("<!-- gates:begin -->")[1].split("<!-- gates:end -->")[0]
+    found: dict[tuple[str, str, int], list[float]] = {}
+    for r in read_all(ROOT / "results" / "published" / "zoo"):
+        found.setdefault((r.cell.task, r.cell.arch, r.cell.sizes.layers), []).append(r.scores["test"][r.metric])
+    means = {key: sum(values) / len(values) for key, values in found.items()}
+    errors = {f"{v:.4f}" for (task, _, _), v in means.items() if task == "adding"} | {"0.1667"}  # the floor
+    shares = {f"{100 * (1 - v):.1f}" for (task, _, _), v in means.items() if task == "dyck_check"}
+    assert set(re.findall(r"\d\.\d{4}", said)) <= errors
+    assert set(re.findall(r"(\d\.\d)\s%", said)) <= shares
+    for name, error in re.findall(r"\((\w+)(?:, identity)?\)[^.;%(]*?(\d\.\d{4})", said):
+        assert error == f"{means['adding', name, 1]:.4f}", name
 
 
 def test_the_readme_gives_the_two_commands_and_the_table() -> None:

@@ -23,7 +23,7 @@ BLOCKS = {  # a Transformer's sizes, case by case: heads divide the width, LN ne
     "deep": Sizes(hidden=12, layers=2, bidirectional=True, heads=3),
     "translate": Sizes(hidden=12, layers=2, heads=4, positions=8),
     "one": Sizes(hidden=4, heads=2),
-    "both-ways": Sizes(hidden=5, bidirectional=True, heads=1, positions=9),
+    "both-ways": Sizes(hidden=8, bidirectional=True, heads=1, positions=9),
     "last": Sizes(hidden=3, heads=3),
 }
 

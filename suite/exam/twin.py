@@ -36,7 +36,8 @@ def room(want: Params, found: Sequence[Params]) -> float:
 
 @functools.cache
 def limits(precision: str, arch: Arch, case: Case, updates: int = 1, slowing: bool = False) -> dict[str, float]:
-    """The limits of one of the exam's networks over some updates, by its gradients and slots at the last of them.
+    """The limits of one of the exam's networks: by its gradients on the first batch, and after some updates by its
+    gradients and slots at the last of them.
 
     They stand as they are but for an architecture that says of itself that it is expanding.
     """
@@ -45,7 +46,8 @@ def limits(precision: str, arch: Arch, case: Case, updates: int = 1, slowing: bo
     p, runs = case.params(arch), []
     for q in (p, *twins(p)):
         *_, (g, end) = train(case, arch, Snapshot(0, q), updates, slowing)
-        runs.append([g.params, *end.slots.values()])
+        first = network.gradients(case.net(arch), q, case.masked(arch)).params
+        runs.append([first, g.params, *end.slots.values()])
     grown = max(room(want, found) for want, *found in zip(*runs, strict=True))
     return {name: limit * grown for name, limit in LIMITS[precision].items()}
 
