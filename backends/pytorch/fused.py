@@ -43,11 +43,11 @@ class Recurrence(torch.autograd.Function):
         stacks = [s.new_empty(steps + 1, rows, width) for s in state]
         for stack, s in zip(stacks, state, strict=True):
             stack[-1 if reverse else 0] = s
-        before, after = _neighbours(stacks, reverse)
-        new = [torch.empty_like(s) for s in after] if taps else after  # before the taps are added
+        olds, nows = _neighbours(_each(stacks), reverse)
+        new = [s.new_empty(steps, rows, width) for s in state] if taps else []  # before the taps are added
+        news, added = _each(new) or nows, _each(taps)
         reads, writes = cell.forward_cuts
         shares, gates = _each(cut(a, cell.inputs, reads)), _each(cut(tape, cell.columns, writes))
-        olds, news, nows, added = _each(before), _each(new), _each(after), _each(taps)
         masks = None if valid is None else valid.unbind(0)
         for t in reversed(range(steps)) if reverse else range(steps):
             cell.forward(p, shares[t], olds[t], gates[t], news[t])
@@ -58,8 +58,9 @@ class Recurrence(torch.autograd.Function):
                 for s, old in zip(nows[t], olds[t], strict=True):
                     torch.where(masks[t], s, old, out=s)
         ctx.step, ctx.reverse = step, reverse
-        ctx.save_for_backward(valid, tape, *weights, *stacks, *(new if taps else ()))
-        y = after[0] if valid is None else torch.where(valid, after[0], 0.0)
+        ctx.save_for_backward(valid, tape, *weights, *stacks, *new)
+        _, y = _neighbours(stacks[0], reverse)
+        y = y if valid is None else torch.where(valid, y, 0.0)
         return y, *(stack[0 if reverse else -1] for stack in stacks)
 
     @staticmethod
@@ -69,7 +70,8 @@ class Recurrence(torch.autograd.Function):
         cell, reverse = CELLS[ctx.step], ctx.reverse
         valid, tape, *saved = ctx.saved_tensors
         weights, stacks, new = _split(cell, saved)
-        p, (before, after) = _read(ctx.step, cell, weights), _neighbours(stacks, reverse)
+        p, pairs = _read(ctx.step, cell, weights), [_neighbours(s, reverse) for s in stacks]
+        before, after = zip(*pairs, strict=True)
         dtaps = [torch.empty_like(s) for s in new]
         through = None  # dL/dh on its way over pads, unless a gate of 1 is its way
         if valid is not None:
@@ -152,10 +154,9 @@ def _read(step: Step, cell: Cell, weights: Parts) -> Weights:
     return p | {f"{name}_T": w.t() for name, w in p.items() if name.startswith("U")}
 
 
-def _neighbours(stacks: Parts, reverse: bool) -> tuple[Parts, Parts]:
-    """Stacks (T + 1, B, H) of states -> those before and those after each step, (T, B, H) each."""
-    early, late = [s[:-1] for s in stacks], [s[1:] for s in stacks]
-    return (late, early) if reverse else (early, late)
+def _neighbours(states: Any, reverse: bool) -> tuple[Any, Any]:
+    """T + 1 states -> those before and those after each step, T each."""
+    return (states[1:], states[:-1]) if reverse else (states[:-1], states[1:])
 
 
 def _each(views: Parts) -> list[State]:
