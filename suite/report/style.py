@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -140,12 +141,14 @@ def finish(
 
 
 def save(figure: Any, stem: Path) -> list[Path]:
-    """``stem``.svg and ``stem``.png: neither holds a date, a version or a random name."""
+    """``stem``.svg and ``stem``.png: neither holds a date, a version or a random name, nor digits nobody sees."""
     import matplotlib
 
     stem.parent.mkdir(parents=True, exist_ok=True)
     paths = [stem.with_suffix(".svg"), stem.with_suffix(".png")]
     with matplotlib.rc_context(SETTINGS | {"svg.hashsalt": stem.name}):
         figure.savefig(paths[0], metadata={"Date": None, "Creator": None})
+        drawn = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.5g}", paths[0].read_text(encoding="utf-8"))
+        paths[0].write_text(drawn, encoding="utf-8")
         figure.savefig(paths[1], metadata={"Software": None})
     return paths
