@@ -146,6 +146,9 @@ def test_a_slower_step_fails(head: Path, plan: Path) -> None:
     plan.write_text(PLAN.replace('["rnn", "gru"]', '"rnn"'))
     update = "        g = network.gradients(self._net, self._params, handle)\n        self._step += 1\n"
     change(head, "backends/reference/trainer.py", update, f"        __import__('time').sleep(0.005)\n{update}")
-    done = compare(head, plan, "--pairs", "5", "--min-effect", "0.5")
+    for _ in range(3):  # BASE against itself leaves 1 out by chance, once in forty looks
+        done = compare(head, plan, "--pairs", "5..10", "--min-effect", "0.5")
+        if done.returncode != 4:
+            break
     assert done.returncode == 1, done.stdout + done.stderr
     assert "REGRESSED (1 of 1): slower, seen twice" in done.stdout
