@@ -1,4 +1,4 @@
-"""JAX: every cell as a jitted ``lax.scan``. Nothing here imports the framework before `setup` does."""
+"""JAX: every cell as a jitted ``lax.scan``, most also with a derivative by hand. `setup` is what imports JAX."""
 
 from __future__ import annotations
 
@@ -22,15 +22,24 @@ _CELLS = (
     *("rnn", "gru", "gru_before", "lstm", "rnn_relu", "gru_article", "mgu"),
     *("lstm_peephole", "gru_ln", "lstm_ln", "gru4rec"),
 )
-_NETWORKS = ("gru_residual", "rnn_attention", "gru_attention", "lstm_attention", "gru_luong")
+_NETWORKS = ("gru_residual", "gru_luong")  # what they add stands outside the loop over time
+_ATTENTIVE = ("rnn_attention", "gru_attention", "lstm_attention")
+_BY_HAND = ("rnn", "rnn_relu", "gru", "gru_before", "lstm", "lstm_peephole", "gru4rec")
 TABLE = {
-    **{(arch, "scan"): "backends.jax.scan:make" for arch in (*_CELLS, *_NETWORKS)},
+    **{(arch, "scan"): "backends.jax.scan:make" for arch in (*_CELLS, *_NETWORKS, *_ATTENTIVE)},
+    **{(arch, "fused"): "backends.jax.fused:make" for arch in (*_BY_HAND, *_NETWORKS)},
     ("transformer", "scan"): "backends.jax.transformer:make",
 }
 GAPS = {
     ("*", "stock"): "JAX ships no layer of this architecture; use impl=scan",
     ("lstm", "stock"): "jax.experimental.rnn.lstm is a cuDNN kernel for float32, and a CPU has none; use impl=scan",
     ("*", "scan-compiled"): "scan is already compiled by XLA",
+    ("*", "fused"): "no derivative by hand is written for this step; use impl=scan",
+    **dict.fromkeys(
+        ((arch, "fused") for arch in _ATTENTIVE),
+        "the step that asks the attention has no derivative by hand; use impl=scan",
+    ),
+    ("transformer", "fused"): "a Transformer has no loop over time to derive by hand; use impl=scan",
 }
 
 _POOL = "tf_XLAEigen"  # the name of each thread in the pool that XLA's CPU kernels run on

@@ -8,6 +8,7 @@ Time comes first inside a stack, because ``lax.scan`` walks along the first axis
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -21,6 +22,8 @@ from suite.spec.dropout import NONE, Masks, site
 from suite.spec.params import link, of, shapes, stack
 
 Named = dict[str, jax.Array]  # "layer0/h" -> state (B, H), or taps (T, B, H)
+Share = Callable[[Step, Weights, jax.Array], Any]  # what a loop reads of the input, as `inputs` makes it
+Loop = Callable[..., tuple[jax.Array, State]]
 
 
 def scan(
@@ -43,9 +46,9 @@ def scan(
 class Scan:
     """A stack of layers of one or two directions, each a masked scan of the same cell."""
 
-    def __init__(self, net: Net, prefix: str) -> None:
+    def __init__(self, net: Net, prefix: str, loop: Loop = scan, share: Share = inputs, what: str = "lax.scan") -> None:
         self._step, self._carried, self._layers = CELLS[net.arch.equations], net.arch.state, stack(net, prefix)
-        self._residual = net.arch.residual
+        self._loop, self._share, self._what, self._residual = loop, share, what, net.arch.residual
         self.layout = identity(name for name in shapes(net) if name.startswith((f"{prefix}layer", f"{prefix}skip")))
 
     def run(
@@ -67,8 +70,8 @@ class Scan:
                 first = tuple(state[name] for name in names)
                 eps = tuple(taps[name] for name in names) if taps else None
                 own = of(p, d.prefix)
-                a = inputs(self._step, own, read)
-                y, last = scan(self._step, before_loop(self._step, own), a, valid, first, d.reverse, eps)
+                a = self._share(self._step, own, read)
+                y, last = self._loop(self._step, before_loop(self._step, own), a, valid, first, d.reverse, eps)
                 final |= zip(names, last, strict=True)
                 ys.append(y)
             y = jnp.concatenate(ys, axis=-1)
@@ -80,7 +83,7 @@ class Scan:
 
     def ran(self) -> set[str]:
         """What executes."""
-        return {"jax.jit of lax.scan"}
+        return {f"jax.jit of {self._what}"}
 
 
 def make(net: Net, prefix: str) -> Scan:
