@@ -148,7 +148,7 @@ def test_blocks_take_turns_and_have_as_many_calls(number: int) -> None:
         number=number,
     )
     x, y = ("a", "b") if number == 0 else ("b", "a")
-    order = [f"{name}6" for name in (x, y, y, x, x, y, y, x)]
+    order = [f"{name}4" for name in (x, y, y, x, x, y, y, x)]
     begin = [f"start {x}", f"ready {x}", f"start {y}", f"ready {y}", f"{x}4", f"{y}4"]
     assert log == [*begin, *order, f"end {y}", f"end {x}"]
     assert math.exp(pair.log_ratio) == pytest.approx(2.0)

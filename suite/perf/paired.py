@@ -54,7 +54,7 @@ def measure(base: Start, head: Start, blocks: int = BLOCKS, number: int = 0) -> 
             probe = both.enter_context(start())
             probe.ready()  # before the other starts: two that compile at once disturb each other
             probes.append(probe)
-        calls = max(length(probe) for probe in probes)
+        calls = min(length(probe) for probe in probes)  # the slower one's: the other's would take it for ever
         found: list[list[Block]] = [[], []]
         for k in range(blocks):
             for side in (0, 1) if k % 2 == 0 else (1, 0):

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from suite.spec.contract import Batch, Net, Precision
+from suite.spec.contract import Array, Batch, Net, Precision
 from suite.spec.params import stack, stacks
 
 Product = tuple[int, int, int, int]  # (m, k) times (k, n), so many times
@@ -43,14 +43,11 @@ def products(net: Net, batch: Batch) -> list[Product]:
 def call(net: Net, batch: Batch, precision: Precision) -> Callable[[], None]:
     """A call that does them all."""
     rng = np.random.default_rng(0)
-    made = [
-        (
-            *(rng.standard_normal(shape).astype(precision) for shape in ((m, k), (k, n))),
-            np.empty((m, n), precision),
-            times,
-        )
-        for m, k, n, times in products(net, batch)
-    ]
+
+    def drawn(rows: int, columns: int) -> Array:
+        return rng.standard_normal((rows, columns)).astype(precision)
+
+    made = [(drawn(m, k), drawn(k, n), np.empty((m, n), precision), times) for m, k, n, times in products(net, batch)]
 
     def run() -> None:
         for a, b, out, times in made:
