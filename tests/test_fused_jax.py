@@ -1,0 +1,242 @@
+"""JAX's derivatives by hand: what the exam does not see of them, and that it finds their mistakes by name.
+
+JAX runs in a process of its own, `python -m tests.test_fused_jax`, which prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backends import jax as backend
+from suite.exam.cases import CASES, LABEL
+from suite.exam.checks import check_case
+from suite.exam.compare import rel_error, worst
+from suite.spec import params
+from suite.spec.archs import ARCHS
+from suite.spec.contract import Batch, Net, Sizes, Snapshot
+from suite.spec.random import Stream
+
+ROOT = Path(__file__).parents[1]
+PAIRS = [
+    *((name, "fwd") for name in ("rnn", "rnn_relu", "gru", "gru_before", "lstm", "lstm_peephole")),
+    ("lstm", "bwd"),
+]
+WORDS = {  # a planted fault -> what the exam says of it
+    "none": "",
+    "rnn: the slope of tanh is missing": "label/gradients at",
+    "rnn_relu: a slope below the kink": "label/gradients at",
+    "gru: z dh' is not carried": "label/gradients at",
+    "gru: r is missing in du": "label/gradients at layer0/c",
+    "gru: h_t for h_{t-1} in dU": "label/gradients at layer0/U",
+    "gru: c is not trained": "label/gradients at layer0/c",
+    "gru_before: h for r h in dU_n": "label/gradients at layer0/U",
+    "lstm: f is missing in dc": "label/gradients at",
+    "lstm_peephole: c for c' in dP_o": "label/gradients at layer0/P",
+    "lstm_peephole: nothing through o to c'": "label/gradients at",
+    "gru: dh is lost over pads": "translate/gradients at",
+}
+
+
+@pytest.fixture(scope="module")
+def said() -> dict[str, Any]:
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("jax is not installed")
+    command = [sys.executable, "-W", "error", "-m", "tests.test_fused_jax"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize(("arch", "way"), PAIRS)
+def test_taps_states_and_pads_are_differentiated_as_the_framework_does(
+    said: dict[str, Any], arch: str, way: str
+) -> None:
+    errors = said["against scan"][f"{arch} {way}"]
+    assert max(errors.values()) <= 1e-14, errors
+
+
+def test_ignored_taps_are_found(said: dict[str, Any]) -> None:
+    errors = said["taps ignored"]
+    assert min(errors["y"], errors["taps"]) > 1e-3, errors
+
+
+def test_longer_pads_change_no_bit(said: dict[str, Any]) -> None:
+    errors = said["trimmed"]
+    assert errors.pop("gradients") <= 1e-15, "XLA adds up over more steps in another order, and no more than that"
+    assert set(errors.values()) == {0.0}, errors
+
+
+@pytest.mark.parametrize("fault", WORDS)
+def test_a_planted_fault_is_found_by_name(said: dict[str, Any], fault: str) -> None:
+    failed = said["faults"][fault]
+    assert WORDS[fault] in failed, failed
+    assert bool(WORDS[fault]) == bool(failed), failed
+
+
+def test_every_architecture_of_a_derived_step_is_offered(said: dict[str, Any]) -> None:
+    derived = [name for name, arch in ARCHS.items() if arch.equations in said["cells"]]
+    plain = {name for name in derived if ARCHS[name].attention != "additive"}
+    assert plain == {arch for arch, impl in backend.TABLE if impl == "fused"}
+    assert said["ran"] == ["jax.jit of a jax.custom_vjp around lax.scan"]
+
+
+def against_scan(name: str, reverse: bool, loop: Callable[..., Any]) -> dict[str, float]:
+    """Error of everything that a loop puts out, and of every gradient, with random taps and cotangents."""
+    import jax
+    import jax.numpy as jnp
+
+    from backends.jax.cells import CELLS, before_loop
+    from backends.jax.scan import scan
+
+    steps, rows, hidden, arch, step = 5, 3, 4, ARCHS[name], CELLS[name]
+    stream = Stream(f"fused/{name}")
+
+    def random(*shape: int) -> jax.Array:
+        return jnp.array(stream.normal(shape))
+
+    p = {key: random(*shape) for key, shape in arch.shapes(2, hidden).items()}
+    a, dy = random(steps, rows, hidden * len(arch.gates)), random(steps, rows, hidden)
+    state, dfinal = (tuple(random(rows, hidden) for _ in arch.state) for _ in range(2))
+    taps = tuple(random(steps, rows, hidden) for _ in arch.state)
+    valid = jnp.arange(steps)[:, None, None] < jnp.array([steps, 1, 3])[:, None]
+
+    @partial(jax.jit, static_argnums=0)
+    def run(loop: Callable[..., Any], given: dict[str, Any]) -> dict[str, Any]:
+        def both(given: dict[str, Any]) -> Any:
+            own = before_loop(step, {key: given[key] for key in p})
+            a = given["a"] if loop is scan else tuple(jnp.split(given["a"], len(arch.gates), axis=2))
+            return loop(step, own, a, valid, given["state"], reverse, given["taps"])
+
+        (y, final), vjp = jax.vjp(both, given)
+        return {"y": y, "final": final} | vjp((dy, dfinal))[0]
+
+    given = p | {"a": a, "taps": taps, "state": state}
+    got, want = run(loop, given), run(scan, given)
+    return {key: rel_error(np.stack(got[key]), np.stack(want[key])) for key in want}
+
+
+def trimmed() -> dict[str, float]:
+    """How far two more steps of pads move what a network puts out, and its gradients."""
+    net = Net(ARCHS["lstm"], LABEL.signature, Sizes(hidden=6, embed=5, bidirectional=True))
+    model = backend.build(net, "fused", LABEL.optim, Snapshot(0, params.init(net, 0)), "float64", "cpu")
+    long = replace(LABEL.batch(), lengths=np.array([5, 1, 3, 5, 2], np.int32))
+    long = replace(long, scored=long.scored & long.valid)
+    short = Batch(long.x[:, :5], long.lengths, long.y[:, :5], long.scored[:, :5])
+    (y, state), (want, last) = (model.outputs(model.put(batch)) for batch in (long, short))
+    (_, grads), (_, wanted) = (model.grads(model.put(batch)) for batch in (long, short))
+    return {
+        "outputs": rel_error(y[:, :5], want),
+        "states": worst("", state, last, 0.0).error,
+        "gradients": worst("", grads, wanted, 0.0).error,
+    }
+
+
+def exam(name: str, case: str) -> str:
+    """What the exam says of a case's gradients, "" if they pass."""
+    (at,) = (one for one in CASES if one.name == case)
+    arch = ARCHS[name]
+    model = backend.build(at.net(arch), "fused", at.optim, Snapshot(0, at.params(arch)), "float64", "cpu")
+    found = check_case(model, arch, "float64", at, stock=False)
+    check = next(check for check in found if not check.ok or check.check == f"{case}/gradients")
+    return "" if check.ok else str(check)
+
+
+def faults() -> dict[str, str]:
+    """Each fault of WORDS -> what the exam says of it."""
+    import jax
+    import jax.numpy as jnp
+    from jax import lax
+
+    from backends.jax import cells, fused, fused_cells
+
+    jax.config.update("jax_disable_most_optimizations", True)  # XLA compiles two functions for each fault
+
+    def put(saved: Any, place: int, value: Any) -> Any:
+        return (*saved[:place], value, *saved[place + 1 :])
+
+    def not_carried(own: Any, p: Any, s: Any, d: Any) -> Any:
+        (dh,), da = own(p, s, d)
+        return (dh - d[0] * s[2],), da
+
+    def without_f(own: Any, p: Any, s: Any, d: Any) -> Any:
+        (dh, dc), da = own(p, s, d)
+        return (dh, dc / s[3]), da
+
+    def without_r(own: Any, s: Any, da: Any) -> Any:
+        return own(put(s, 1, jnp.ones_like(s[1])), da)
+
+    def old_cell(own: Any, s: Any, da: Any) -> Any:
+        return own(s, da) | {"P_o": (da[3] * s[1]).sum((0, 1))}
+
+    one_cell = {
+        "none": ("weights", lambda own, s, da: own(s, da)),
+        "rnn: the slope of tanh is missing": ("backward", lambda own, p, s, d: own(p, put(s, 1, 0 * s[1]), d)),
+        "rnn_relu: a slope below the kink": ("backward", lambda own, p, s, d: own(p, put(s, 1, 1 + 0 * s[1]), d)),
+        "gru: z dh' is not carried": ("backward", not_carried),
+        "gru: r is missing in du": ("weights", without_r),
+        "gru: h_t for h_{t-1} in dU": ("weights", lambda own, s, da: own(put(s, 0, jnp.roll(s[0], -1, 0)), da)),
+        "gru: c is not trained": ("weights", lambda own, s, da: own(s, da) | {"c": 0 * own(s, da)["c"]}),
+        "gru_before: h for r h in dU_n": ("weights", without_r),
+        "lstm: f is missing in dc": ("backward", without_f),
+        "lstm_peephole: c for c' in dP_o": ("weights", old_cell),
+        "lstm_peephole: nothing through o to c'": (
+            "backward",
+            lambda own, p, s, d: own(p | {"P_o": 0 * p["P_o"]}, s, d),
+        ),
+    }
+    said = {}
+    for name, (function, fault) in one_cell.items():
+        arch = "gru" if name == "none" else name.split(":")[0]
+        step, honest = cells.CELLS[arch], fused_cells.CELLS[cells.CELLS[arch]]
+        fused_cells.CELLS[step] = replace(honest, **{function: partial(fault, getattr(honest, function))})
+        said[name] = exam(arch, "label")
+        fused_cells.CELLS[step] = honest
+
+    def lost(body: Any, first: Any, read: Any, reverse: bool) -> Any:
+        def back(dstate: Any, now: Any) -> Any:
+            dstate, out = body(dstate, now)
+            return tuple(jnp.where(now[0], d, 0) for d in dstate), out
+
+        forward = isinstance(read[1], tuple)  # its second is a, of each gate; the second of the loop back is dy
+        return lax.scan(body if forward else back, first, read, reverse=reverse)
+
+    fused.lax = SimpleNamespace(scan=lost)
+    said["gru: dh is lost over pads"] = exam("gru", "translate")
+    fused.lax = lax
+    return said
+
+
+def main() -> dict[str, Any]:
+    """What JAX has to say to the tests above."""
+    backend.setup("float64", "cpu", 1)
+    from backends.jax.cells import CELLS
+    from backends.jax.fused import loop, make
+    from backends.jax.fused_cells import CELLS as DERIVED
+
+    def ignoring(step: Any, p: Any, a: Any, valid: Any, state: Any, reverse: bool, taps: Any) -> Any:
+        return loop(step, p, a, valid, state, reverse, tuple(0 * tap for tap in taps))
+
+    return {
+        "against scan": {f"{name} {way}": against_scan(name, way == "bwd", loop) for name, way in PAIRS},
+        "taps ignored": against_scan("gru", False, ignoring),
+        "trimmed": trimmed(),
+        "faults": faults(),
+        "cells": [name for name, step in CELLS.items() if step in DERIVED],
+        "ran": sorted(make(LABEL.net(ARCHS["gru"]), "").ran()),
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(main()))
