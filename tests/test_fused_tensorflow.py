@@ -120,7 +120,7 @@ def against_scan(name: str, reverse: bool, loop: Callable[..., Any]) -> dict[str
 
 def trimmed() -> dict[str, float]:
     """The largest error of a batch with two more steps of pads, measured by the batch without."""
-    net = Net(ARCHS["lstm"], LABEL.signature, Sizes(hidden=6, embed=5, bidirectional=True))
+    net = Net(ARCHS["gru"], LABEL.signature, Sizes(hidden=6, embed=5, bidirectional=True))
     model = backend.build(net, "fused", LABEL.optim, Snapshot(0, params.init(net, 0)), "float64", "cpu")
     long = replace(LABEL.batch(), lengths=np.array([5, 1, 3, 5, 2], np.int32))
     long = replace(long, scored=long.scored & long.valid)

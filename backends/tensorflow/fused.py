@@ -8,6 +8,7 @@ and back, from the cotangents of y and of the last state:
 
 The loop back has nothing in it but the recurrence: the product with U^T and what is element-wise. It puts out da_t, and
 each weight's gradient is one product over all time steps after it. A step's pair of functions is in ``fused_cells``.
+A plain tf.function was slower at 50, 100 and 1000 steps, even with all that d_t is multiplied by made before the loop.
 """
 
 from __future__ import annotations
