@@ -12,7 +12,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -101,7 +100,6 @@ class _Worker:
         )
         self._send(json.dumps(self._job))
         self._read("checked")
-        self._summary()
 
     def resume(self) -> None:
         """Let the process continue the other workers' snapshots."""
@@ -130,6 +128,9 @@ class _Worker:
             row = json.loads(line)
             if row.get("phase") == phase:
                 return
+            if "seconds" in row:
+                self._summary(**row)
+                continue
             self.rows.append(row)
             if not row["ok"]:
                 self._echo(failure(row))
@@ -141,17 +142,16 @@ class _Worker:
         self.rows.append(row)
         self._echo("\n".join([*lines[-20:], failure(row)]))
 
-    def _summary(self) -> None:
-        cells = Counter((r["arch"], r["impl"]) for r in self.rows if r["arch"])
-        for (arch, impl), count in cells.items():
-            rows = [r for r in self.rows if (r["arch"], r["impl"]) == (arch, impl)]
-            name = f"{self._job['backend']}/{arch}/{impl} {self._job['precision']}"
-            if rows[0]["check"] == "unsupported":
-                self._echo(f"--    {name}: {rows[0]['reason']}")
-            elif all(r["ok"] for r in rows):
-                close = max((r for r in rows if r["limit"]), key=lambda r: r["error"] / r["limit"])
-                share = close["error"] / close["limit"]
-                self._echo(f"ok    {name}: {count} checks, at most {share:.0%} of a limit ({close['check']})")
+    def _summary(self, arch: str, impl: str, seconds: float) -> None:
+        """One line for a cell whose checks are done."""
+        rows = [r for r in self.rows if (r["arch"], r["impl"]) == (arch, impl)]
+        name = f"{self._job['backend']}/{arch}/{impl} {self._job['precision']}"
+        if rows[0]["check"] == "unsupported":
+            self._echo(f"--    {name}: {rows[0]['reason']}")
+        elif all(r["ok"] for r in rows):
+            close = max((r for r in rows if r["limit"]), key=lambda r: r["error"] / r["limit"])
+            share = f"{close['error'] / close['limit']:.0%} of a limit ({close['check']})"
+            self._echo(f"ok    {name}: {len(rows)} checks in {seconds:.0f} s, at most {share}")
 
 
 def failure(row: Row) -> str:

@@ -1,13 +1,15 @@
 """One process of the exam: one backend in one precision, all the cells asked for.
 
-Reads a job (one JSON line) from standard input, writes one JSON row a line to standard output. After the checks it
-waits for a second line that says that every worker's snapshots are written, and then runs the cross-resume checks.
+Reads a job (one JSON line) from standard input, writes one JSON row a line to standard output, and after a cell's rows
+how long they took. After the checks it waits for a second line that says that every worker's snapshots are written,
+and then runs the cross-resume checks.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -39,7 +41,7 @@ def main() -> int:
     models: dict[tuple[str, str], Model] = {}
     module = registry.backend(backend)
     for name, impl in job["cells"]:
-        arch = registry.arch(name)
+        arch, start = registry.arch(name), time.monotonic()
         try:
             registry.implementation(module, name, impl)
             make = _maker(backend, impl, precision, job["device"])
@@ -52,8 +54,10 @@ def main() -> int:
             )
         except Unsupported as reason:
             emit(name, impl, [Check("unsupported", 0.0, 0.0, reason=str(reason))])
-            continue
-        emit(name, impl, export(models[name, impl], arch, precision, folder / _file(backend, name, impl, precision)))
+        else:
+            path = folder / _file(backend, name, impl, precision)
+            emit(name, impl, export(models[name, impl], arch, precision, path))
+        print(json.dumps({"arch": name, "impl": impl, "seconds": time.monotonic() - start}), file=out, flush=True)
     print(json.dumps({"phase": "checked"}), file=out, flush=True)
     if not sys.stdin.readline():
         return 0
