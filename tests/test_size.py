@@ -1,7 +1,11 @@
-"""One subject a file: a Python file of more than 300 lines is listed here with its reason, or it is split."""
+"""One subject a file: a Python file of more than 300 lines is listed here with its reason, or it is split.
+
+And what is committed of results stays small, for everybody clones it.
+"""
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LIMIT = 300
+MOST_BYTES = 10_000_000  # of results/
 LONGER: dict[str, str] = {}  # file -> why it may be longer
 
 
@@ -35,3 +40,16 @@ def test_a_planted_file_is_found(lines: int, listed: dict[str, str], message: st
     (tmp_path / "suite/x.py").write_text("x = 1\n" * lines)
     (found,) = too_long(tmp_path, listed)
     assert message in found
+
+
+def tracked(root: Path) -> list[Path]:
+    """The files of results/ that git knows."""
+    listed = subprocess.run(["git", "ls-files", "-z", "results"], cwd=root, capture_output=True, text=True, check=True)
+    return [root / name for name in listed.stdout.split("\0") if name]
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout: git does not say what is committed")
+def test_results_stay_small() -> None:
+    files = tracked(ROOT)
+    assert len(files) > 1000, "the published records are committed"
+    assert sum(path.stat().st_size for path in files) <= MOST_BYTES
