@@ -1,7 +1,8 @@
 """The exam: every (backend, architecture, implementation) in both precisions against the oracle.
 
 Every backend is examined in processes of its own, one a precision (PyTorch and TensorFlow in one process can crash,
-and x64 and floatx are process-wide); two run side by side, for the exam takes no timings.
+and x64 and floatx are process-wide); two run side by side, for the exam takes no timings. A process sees a few
+architectures, for XLA keeps what it has compiled, and Linux limits how many pieces of memory a process may map.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from suite.spec.contract import IMPLEMENTATIONS
 Row = dict[str, Any]
 Echo = Callable[[str], None]
 SIDE_BY_SIDE = 2
+ARCHS = 6  # a process: each takes some 5,000 of the 65,530 pieces of memory that TensorFlow's may map
 
 
 def run_check(
@@ -46,7 +48,7 @@ def run_check(
     for impl in impls:
         if impl not in IMPLEMENTATIONS:
             raise registry.unknown("implementation", impl, IMPLEMENTATIONS)
-    cells = [(registry.arch(a).name, i) for a in archs for i in impls or IMPLEMENTATIONS]
+    names = [registry.arch(a).name for a in archs]
     for name in backends:
         registry.backend(name)
     known = [case.name for case in CASES]
@@ -55,10 +57,20 @@ def run_check(
             raise registry.unknown("case", name, known)
     if json_path and not json_path.absolute().parent.is_dir():
         raise ValueError(f"check: {json_path} cannot be written: there is no folder {json_path.absolute().parent}")
+    rows: list[Row] = []
+    for few in (names[k : k + ARCHS] for k in range(0, len(names), ARCHS)):
+        common = {"cells": [(a, i) for a in few for i in impls or IMPLEMENTATIONS], "slow": slow, "device": device}
+        common |= {"cases": list(cases) or known}
+        rows += _examine([{"backend": b, "precision": p, **common} for b in backends for p in precisions], echo)
+    if json_path:
+        json_path.write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return _verdict(rows, echo)
+
+
+def _examine(jobs: list[Row], echo: Echo) -> list[Row]:
+    """Jobs in processes side by side; then each continues what the others have trained."""
     with tempfile.TemporaryDirectory(prefix="recurbench-exam-") as folder:
-        common = {"cells": cells, "folder": folder, "slow": slow, "device": device, "cases": list(cases) or known}
-        jobs = [{"backend": b, "precision": p, **common} for b in backends for p in precisions]
-        workers = [_Worker(job, echo) for job in jobs]
+        workers = [_Worker(job | {"folder": folder}, echo) for job in jobs]
         with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
             try:
                 list(pool.map(_Worker.check, workers))
@@ -67,10 +79,7 @@ def run_check(
                 pool.shutdown(wait=False, cancel_futures=True)
                 for worker in workers:
                     worker.stop()
-    rows = [row for worker in workers for row in worker.rows]
-    if json_path:
-        json_path.write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    return _verdict(rows, echo)
+    return [row for worker in workers for row in worker.rows]
 
 
 class _Worker:

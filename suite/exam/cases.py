@@ -114,13 +114,14 @@ CASES = (
         steps=7,
         dropout=0.3,
     ),
-    Case(  # a class for a whole sequence of tokens
+    Case(  # a class for a whole sequence of tokens: which cell has read it, "deep" and "label" ask
         "last",
         Signature("final", "xent", 5, 3),
         Sizes(hidden=3, embed=2),
         Optim("adam", lr=1e-2, clip=0.0),
         rows=3,
         steps=4,
+        archs=("gru", "lstm", "transformer"),
     ),
     *(
         Case(  # few outputs, so that rows have equal targets; a loss does not ask which cell it trains
@@ -135,6 +136,15 @@ CASES = (
         for name in IN_BATCH
     ),
 )
+
+
+def of(arch: Arch, impl: str) -> tuple[Case, ...]:
+    """The cases of an (architecture, implementation).
+
+    A loop whose derivative is written by hand is that of the equations: where an architecture takes another's, the loop
+    is examined on every network there, and here on one.
+    """
+    return (hub(arch),) if impl == "fused" and arch.equations != arch.name else CASES
 
 
 def hub(arch: Arch) -> Case:

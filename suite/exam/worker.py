@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from suite import registry
-from suite.exam.cases import CASES, hub
+from suite.exam.cases import hub, of
 from suite.exam.checks import Maker, examine
 from suite.exam.compare import Check
 from suite.exam.resume import export, partners, resume
@@ -48,7 +48,7 @@ def main() -> int:
             if (backend, impl) in SLOW and not job["slow"]:
                 raise Unsupported("left out: every shape takes long to compile; add --slow")
             chosen = {hub(arch).name, *(() if (backend, impl) in SLOW else job["cases"])}
-            cases = [case for case in CASES if case.name in chosen]
+            cases = [case for case in of(arch, impl) if case.name in chosen]
             models[name, impl] = _collect(
                 examine(make, arch, precision, cases, impl == "stock"), partial(emit, name, impl)
             )
