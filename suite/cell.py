@@ -7,6 +7,7 @@ as "diverged". Any other exception is a fault and is not caught: the parent proc
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from suite.exam.compare import Check
 from suite.record import Record
 from suite.spec import params
 from suite.spec.cell import Cell, Options
-from suite.spec.contract import Net, Precision, Snapshot, Task, Unsupported
+from suite.spec.contract import Net, Precision, Snapshot, StepResult, Task, Unsupported
 from suite.training import Diverged, Done, Progress, timed, train, training_batch
 
 
@@ -62,13 +63,15 @@ def _run(cell: Cell, folder: Path, base: Record, progress: Progress) -> tuple[Re
         parameters=params.count(start.params),
     )
     done = Done()
-    first = training_batch(cell, task, net, 0)
-    contract.check_batch(f"{cell.task}: the first batch", task.signature, first, cell.batch)
-    checks = list(
-        parity.check(
-            cell, net, model, start.params, first, lambda handle: timed(model, done, first, handle, cell.optim.lr)[0]
-        )
-    )
+    batches = [training_batch(cell, task, net, step) for step in range(cell.steps_per_call)]
+    contract.check_batch(f"{cell.task}: the first batch", task.signature, batches[0], cell.batch)
+
+    def call(handles: Sequence[Any], lrs: Sequence[float]) -> list[StepResult]:
+        return timed(model, done, batches[: len(handles)], handles, lrs)[0]
+
+    checks = parity.check(cell, net, model, start.params, batches[0], lambda one: call([one], [cell.optim.lr])[0])
+    if cell.steps_per_call > 1:
+        checks += parity.check_call(cell, model, start.params, batches, call)
     failed = [check for check in checks if not check.ok]
     if failed:
         reason = f"not the specification: {failed[0]}"

@@ -53,6 +53,12 @@ def main() -> None:
 @several("impl", "Only this implementation, or this one instead")
 @click.option("--seeds", type=click.IntRange(min=1), help="Run seeds 0..N-1.")
 @click.option("--steps", type=click.IntRange(min=1), help="Updates a cell, instead of the plan's.")
+@click.option(
+    "--steps-per-call",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Updates that JAX or TensorFlow makes in one call, which saves small shapes its overhead; divides all steps.",
+)
 @click.option("--precision", type=click.Choice(["float32", "float64"]), help="Instead of the plan's.")
 @DEVICE
 @click.option("--resume", is_flag=True, help="Keep the records that are there; run what is missing.")

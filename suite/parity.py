@@ -3,6 +3,7 @@
     outputs, loss, every gradient      by `suite.spec.network`
     gradient flow                      where the cell records it
     one update                         by `suite.spec.optim`, from slots that are not zero: loss, norms, parameters
+    several updates a call             by as many calls of one, where the cell asks for them
 
 Adam's first update from zero slots is lr * sign(g) nearly everywhere, which rounding flips where g is almost 0; from
 slots of the gradient's size the update is smooth in g, and rounding stays rounding.
@@ -11,13 +12,13 @@ slots of the gradient's size the update is smooth in g, and rounding stays round
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from suite.exam import twin
+from suite.exam import calls, twin
 from suite.exam.compare import Check, gradient_floor, rel_error, worst
 from suite.spec import network, optim
 from suite.spec.cell import Cell
@@ -72,6 +73,14 @@ def _compare(cell: Cell, net: Net, model: Model, params: Params, batch: Batch, u
     yield worst("gradients", grads, want.params, limits["gradients"], floor)
     if cell.flow_at:
         yield worst("gradient flow", model.flow(handle), want.flow, limits["gradients"], gradient_floor(want.flow))
+
+
+def check_call(
+    cell: Cell, model: Model, params: Params, batches: Sequence[Batch], together: calls.Together
+) -> Iterator[Check]:
+    """The updates of one call, ``together``, against as many calls; the model is left as after `check`."""
+    start = Snapshot(UPDATES, params, _slots(cell, model.grads(model.put(batches[0]))[1]))
+    yield from calls.compare(model, start, batches, cell.optim.lr, limits_for(cell.precision, batches[0]), together)
 
 
 def limits_for(precision: str, batch: Batch) -> dict[str, float]:

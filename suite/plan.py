@@ -15,9 +15,9 @@
     backend = ["pytorch", "tensorflow", "jax"]
     options = { time = 20 }            the task's own
 
-Also: steps, eval_every, patience, smoothing, dropout, flow_at, precision, device, threads, and the tables optim, init
-and schedule. A key or a name that is not known is refused. A cell that cannot run stays in the plan: it is recorded
-with its reason.
+Also: steps, steps_per_call, eval_every, patience, smoothing, dropout, flow_at, precision, device, threads, and the
+tables optim, init and schedule. A key or a name that is not known is refused. A cell that cannot run stays in the plan:
+it is recorded with its reason.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ class _Grid(BaseModel):
     schedule: ScheduleTable = None  # type: ignore[valid-type]
     batch: int = 0
     steps: int = 0
+    steps_per_call: int = 1
     eval_every: int = Field(default=0, ge=0)
     patience: int = 0
     smoothing: float = 0.0
@@ -123,6 +124,7 @@ def load(
     precision: str | None = None,
     device: str | None = None,
     steps: int | None = None,
+    steps_per_call: int | None = None,
 ) -> Plan:
     """The plan of this name, or in the TOML file at this path, narrowed by what is given.
 
@@ -144,6 +146,7 @@ def load(
             grid["seed"] = list(range(seeds))
         grid |= {"precision": precision} if precision else {}
         grid |= {"device": device} if device else {}
+        grid |= {"steps_per_call": steps_per_call} if steps_per_call else {}
         if steps:
             grid |= {"steps": steps, "flow_at": [step for step in grid.get("flow_at", ()) if step <= steps]}
     _known_names(grids, source)

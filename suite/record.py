@@ -33,7 +33,8 @@ class Record:
     scores   split -> metric -> value; the headline metric has its standard error beside it
     curve    validation: [{"step", "train_s", <metric>: value, ...}], train_s counts training steps only
     updates  how many were made; best_update: after which one the tested model was taken
-    step_s   every timed step's seconds, in order (the first, which compiles, is first_step_s)
+    step_s   every timed step's seconds, in order (the first, which compiles, is first_step_s); the steps of one call
+             (``cell.steps_per_call``) have equal shares of its seconds
     """
 
     plan: str

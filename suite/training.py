@@ -1,6 +1,6 @@
 """The training of one cell: update, validate, record the curves; nothing here knows a framework.
 
-put (not timed) -> step -> wait (timed)      one update
+put (not timed) -> step -> wait (timed)      one update; or several in one call, which have equal shares of its seconds
 steps whose batch has a shape not seen before compile: their seconds make first_step_s, not step_s
 validation, gradient flow, test              not timed
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,7 +19,7 @@ import numpy as np
 from suite import clock
 from suite.spec import network
 from suite.spec.cell import Cell
-from suite.spec.contract import Array, Batch, Model, Net, Snapshot, StepResult, Task
+from suite.spec.contract import Array, Batch, Model, Net, Snapshot, StepResult, Task, Unsupported
 from suite.spec.masks import masks
 from suite.spec.schedule import Schedule
 
@@ -99,27 +99,45 @@ def _stalled(cell: Cell, done: Done) -> bool:
 
 
 def advance(cell: Cell, task: Task, net: Net, model: Model, done: Done, curves: TextIO) -> None:
-    """The next update, with everything the runner does around it; only the update itself is in ``step_s``."""
-    batch = training_batch(cell, task, net, done.updates)
-    lr = cell.schedule.rate(cell.optim.lr, done.updates + 1, cell.steps)
-    result, step_s = timed(model, done, batch, model.put(batch), lr)
-    _finite({"loss": result.loss, "gradient norm": result.grad_norm}, f"update {done.updates + 1}")
-    done.updates, done.loss, done.grad_norm = done.updates + 1, result.loss, result.grad_norm
-    done.tokens += int(batch.lengths.sum()) + (0 if batch.y_lengths is None else int(batch.y_lengths.sum()))
-    done.flops += network.flops(net, batch)
-    _point(curves, done.updates, _curves(result, step_s) | ({} if cell.schedule == Schedule() else {"train/lr": lr}))
+    """The next call's updates, with everything the runner does around them; only the call itself is in ``step_s``."""
+    numbers = range(done.updates, done.updates + cell.steps_per_call)
+    batches = [training_batch(cell, task, net, number) for number in numbers]
+    lrs = [cell.schedule.rate(cell.optim.lr, number + 1, cell.steps) for number in numbers]
+    results, step_s = timed(model, done, batches, [model.put(batch) for batch in batches], lrs)
+    for batch, lr, result in zip(batches, lrs, results, strict=True):
+        _finite({"loss": result.loss, "gradient norm": result.grad_norm}, f"update {done.updates + 1}")
+        done.updates, done.loss, done.grad_norm = done.updates + 1, result.loss, result.grad_norm
+        done.tokens += int(batch.lengths.sum()) + (0 if batch.y_lengths is None else int(batch.y_lengths.sum()))
+        done.flops += network.flops(net, batch)
+        values = _curves(result, step_s) | ({} if cell.schedule == Schedule() else {"train/lr": lr})
+        _point(curves, done.updates, values)
 
 
-def timed(model: Model, done: Done, batch: Batch, handle: Any, lr: float) -> tuple[StepResult, float | None]:
-    """One update and its seconds; None where it compiled, which is counted apart."""
-    result, step_s = clock.seconds(lambda: model.wait(model.step(handle, lr)))
-    shape = (batch.x.shape, batch.y.shape)
-    if shape in done.shapes:
-        done.step_s.append(step_s)
-        return result, step_s
-    done.shapes.add(shape)
-    done.first_step_s += step_s
-    return result, None
+def timed(
+    model: Model, done: Done, batches: Sequence[Batch], handles: Sequence[Any], lrs: Sequence[float]
+) -> tuple[list[StepResult], float | None]:
+    """The updates of one call and the seconds of each; None where it compiled, which is counted apart.
+
+    Unsupported for batches of several shapes: a call is compiled for one.
+    """
+    shapes = {(len(batches), batch.x.shape, batch.y.shape) for batch in batches}
+    if len(shapes) > 1:
+        raise Unsupported("batches of different shapes cannot share a call; set steps_per_call = 1")
+    results, call_s = clock.seconds(lambda: updates(model, handles, lrs))
+    if shapes <= done.shapes:
+        step_s = call_s / len(results)
+        done.step_s += [step_s] * len(results)
+        return results, step_s
+    done.shapes |= shapes
+    done.first_step_s += call_s
+    return results, None
+
+
+def updates(model: Model, handles: Sequence[Any], lrs: Sequence[float]) -> list[StepResult]:
+    """What the updates of one call report."""
+    if len(handles) == 1:
+        return [model.wait(model.step(handles[0], lrs[0]))]
+    return [model.wait(pending) for pending in model.steps(handles, lrs)]
 
 
 def _score(task: Task, model: Model, split: str, size: int, step: int) -> dict[str, float]:

@@ -39,6 +39,7 @@ PUBLISHED = sorted((Path(__file__).parents[1] / "results/published/learn").glob(
 OTHER: dict[str, Any] = {
     "task": "adding", "arch": "lstm", "backend": "jax", "impl": "stock", "options": (("time", 101),), "batch": 32,
     "steps": 201, "eval_every": 1, "flow_at": (1,), "seed": 1, "patience": 3, "dropout": 0.5, "smoothing": 0.1,
+    "steps_per_call": 2,
     "precision": "float64", "device": "cuda", "threads": 2,
 }  # fmt: skip
 SIZES: dict[str, Any] = {"hidden": 129, "layers": 2, "bidirectional": True, "embed": 65, "heads": 2, "positions": 9}
@@ -75,7 +76,7 @@ def test_every_field_changes_the_key() -> None:
 
 def test_what_is_younger_than_a_key_is_in_it_only_where_it_is_chosen() -> None:
     plain, chosen = CELL.as_json(), replace(CELL, sizes=Sizes(heads=2), init=Init(chrono=50)).as_json()
-    assert not {"init", "schedule", "patience", "smoothing", "dropout", "heads", "positions"} & {
+    assert not {"init", "schedule", "patience", "smoothing", "dropout", "steps_per_call", "heads", "positions"} & {
         *plain,
         *plain["sizes"],
     }
@@ -111,7 +112,7 @@ def test_unsorted_options_are_refused() -> None:
         replace(CELL, options=(("time", 100), ("symbols", 8)))
 
 
-@pytest.mark.parametrize("name", ["batch", "steps", "threads"])
+@pytest.mark.parametrize("name", ["batch", "steps", "steps_per_call", "threads"])
 def test_a_count_below_one_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} is 0; it must be at least 1"):
         replace(CELL, **{name: 0})

@@ -5,7 +5,7 @@ Eager PyTorch queues work on cuda and returns; on the cpu it has run when it ret
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from backends.pytorch.loss import loss_rows
 from backends.pytorch.network import Data, Runner
 from backends.pytorch.optim import Slots, norms, update
 from backends.pytorch.scan import Named, Packing, Valid
-from suite.spec.contract import Array, Batch, Net, Optim, Params, Precision, Snapshot, State, StepResult
+from suite.spec.contract import Array, Batch, Net, Optim, Params, Precision, Snapshot, State, StepResult, Unsupported
 from suite.spec.loss import counted
 from suite.spec.optim import SLOTS, corrections, init_slots
 from suite.spec.params import shapes, stacks, state_shapes
@@ -76,6 +76,12 @@ class Trainer:
         c1, c2 = corrections(self._optim, self._step)
         update(self._optim, self._params, grads, self._slots, torch.linalg.vector_norm(each), lr, c1, c2)
         return report
+
+    def steps(self, handles: Sequence[Any], lrs: Sequence[float]) -> Sequence[Any]:
+        """Unsupported."""
+        raise Unsupported(
+            "PyTorch makes an update of many calls, so that several at once save none; set steps_per_call = 1"
+        )
 
     def wait(self, pending: Tensor) -> StepResult:
         """Block until that update is done: one transfer; the sums are float64 on the host."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from suite.spec import network, optim
-from suite.spec.contract import Array, Batch, Net, Optim, Params, Snapshot, State, StepResult
+from suite.spec.contract import Array, Batch, Net, Optim, Params, Snapshot, State, StepResult, Unsupported
 
 
 class Trainer:
@@ -32,6 +34,10 @@ class Trainer:
         self._params, self._slots, norm = optim.update(self._optim, lr, self._step, self._params, g.params, self._slots)
         norms = {name: math.sqrt(float(np.sum(d**2))) for name, d in g.params.items()}
         return StepResult(g.loss, norm, norms)
+
+    def steps(self, handles: Sequence[Any], lrs: Sequence[float]) -> Sequence[Any]:
+        """Unsupported."""
+        raise Unsupported("NumPy has no call of an update to save; set steps_per_call = 1")
 
     def wait(self, pending: StepResult) -> StepResult:
         """What `step` returned."""

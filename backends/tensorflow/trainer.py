@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from suite.spec.params import shapes, stacks, state_shapes
 
 
 class Trainer:
-    """One network in TensorFlow: five tf.functions, traced once for a shape of batch. On a CPU ``step`` waits."""
+    """One network in TensorFlow: six tf.functions, traced once for a shape of batch. On a CPU ``step`` waits."""
 
     def __init__(
         self,
@@ -51,6 +51,7 @@ class Trainer:
         compiled = any(runner.compiled for runner in self._stacks.values())
         function = tf.function(autograph=False, jit_compile=compiled)
         self._run_update = function(self._update)
+        self._run_updates = function(self._updates)
         self._run_grads = function(self._gradients)
         self._run_forward = function(self._forward)
         self._run_decode = function(self._decode)
@@ -75,9 +76,15 @@ class Trainer:
 
     def step(self, handle: Data, lr: float) -> tf.Tensor:
         """One update, as one call of one function; what it reports is still on the device."""
-        self._step += 1
-        scalars = self._send((lr, *corrections(self._optim, self._step)), self._dtype)
-        return self._run_update(handle, scalars)
+        return self._run_update(handle, self._send(self._scalars([lr])[0], self._dtype))
+
+    def steps(self, handles: Sequence[Data], lrs: Sequence[float]) -> list[tf.Tensor]:
+        """As many updates on batches of one shape, as one call of one function: bit for bit those of as many calls.
+
+        A GRU under XLA at B32 T50 I32 H64, 10 a call, against 10 calls: a loop over the updates compiles in the time of
+        one and makes them 1.3 to 1.5 times as fast; written out they take three times as long and gain less.
+        """
+        return self._run_updates(tuple(handles), self._send(self._scalars(lrs), self._dtype))
 
     def wait(self, pending: tf.Tensor) -> StepResult:
         """Block until that update is done: one transfer; the sums are float64 on the host."""
@@ -133,6 +140,21 @@ class Trainer:
         update(self._optim, self._params, grads, self._slots, tf.norm(each), *tf.unstack(scalars))
         return tf.concat([rows, each], axis=0)
 
+    def _updates(self, batches: tuple[Data, ...], scalars: tf.Tensor) -> list[tf.Tensor]:
+        """As many updates as batches, in a loop; scalars are (K, 3)."""
+        stacked = tf.nest.map_structure(lambda *a: None if a[0] is None else tf.stack(a), *batches)
+        rows = batches[0].x.shape[0] + len(self._layout)
+        reports = tf.TensorArray(self._dtype, len(batches), element_shape=(rows,))
+
+        def step(k: tf.Tensor, reports: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+            batch = tf.nest.map_structure(lambda a: None if a is None else a[k], stacked)
+            return k + 1, reports.write(k, self._update(batch, scalars[k]))
+
+        _, reports = tf.while_loop(
+            lambda k, _: k < len(batches), step, (0, reports), parallel_iterations=1, maximum_iterations=len(batches)
+        )
+        return tf.unstack(reports.stack())
+
     def _gradients(self, batch: Data) -> tuple[tf.Tensor, Weights]:
         """The rows of the loss (B,), and dL/dp in native layout."""
         with tf.GradientTape() as tape:
@@ -164,6 +186,12 @@ class Trainer:
 
     def _zero_state(self, batch: Data) -> Named:
         return network.zero_state(self._net, batch.x.shape[0], self._dtype)
+
+    def _scalars(self, lrs: Sequence[float]) -> Array:
+        """(lr, c1, c2) of the next updates, which are counted here."""
+        first = self._step + 1
+        self._step += len(lrs)
+        return np.array([(lr, *corrections(self._optim, t)) for t, lr in enumerate(lrs, first)])
 
     def _send(self, value: Any, dtype: tf.DType) -> tf.Tensor:
         return tf.constant(value, dtype)

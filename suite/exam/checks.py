@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from suite.exam import twin
+from suite.exam.calls import check_calls
 from suite.exam.cases import CASES, Case, hub
 from suite.exam.compare import Check, gradient_floor, l2_error, rel_error, worst
 from suite.exam.diagnose import diagnose
@@ -44,6 +45,7 @@ def examine(
     yield from check_ownership(model, arch)
     if hub(arch).signature.kind == "label":
         yield from check_streaming(model, arch, precision)
+    yield from check_calls(model, arch, precision)
     yield from check_trajectory(model, arch, precision)
     return model
 

@@ -15,6 +15,9 @@ products of a step alone, as fast as NumPy's library does them.
 A step also tells what needs no clock: the losses of its first updates, how often the host reads values in an update,
 and with each block how often the framework compiled. The last two come from the backend's file ``counts``: ``compiled``
 counts from a model, ``tensor`` is the type whose values are read. A backend without it tells neither (null).
+
+Where a cell makes several updates in one call, the numbers of a step are of updates: so many are run at least, and the
+seconds of a call are shared out among its updates.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ import json
 import math
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -34,13 +37,12 @@ import numpy as np
 
 import suite
 from suite import cell as cells
-from suite import clock, facts, parity, registry
+from suite import clock, facts, parity, registry, training
 from suite.perf import products, reads
 from suite.protocol import end_with_parent, private_stdout
 from suite.spec import network, params
 from suite.spec.cell import Cell
 from suite.spec.contract import Batch, Model, Net, Snapshot, StepResult, Task, Unsupported
-from suite.training import training_batch
 
 SUBJECTS = ("step", "forward", "latency", "stream", "decode", "gemm")
 BATCHES = 4  # taken in turn: one alone would be learnt by heart, and its gradients become denormal
@@ -73,7 +75,7 @@ def main() -> None:
         return
     emit("ready", **told)
     for line in sys.stdin:
-        emit("ran", **_timed(call, compiled, int(json.loads(line)["run"])))
+        emit("ran", **_timed(call, compiled, int(json.loads(line)["run"]), told["updates_per_call"]))
 
 
 def prepare(cell: Cell, what: str, check: bool = False) -> tuple[Call, Count, dict[str, Any]]:
@@ -89,8 +91,10 @@ def prepare(cell: Cell, what: str, check: bool = False) -> tuple[Call, Count, di
     if what in ("latency", "stream"):
         batches = [task.batch("train", cell.seed, k, 1) for k in range(BATCHES)]
     else:
-        batches = [training_batch(cell, task, net, k) for k in range(BATCHES)]
+        batches = [training.training_batch(cell, task, net, k) for k in range(BATCHES)]
+    together = cell.as_json().get("steps_per_call", 1) if what == "step" else 1  # an older Cell has no such field
     told: dict[str, Any] = {
+        "updates_per_call": together,
         "root": str(Path(suite.__file__).resolve().parents[1]),
         "parameters": sum(int(np.prod(shape)) for shape in params.shapes(net).values()),
         "flops": network.flops(net, batches[0]),
@@ -100,14 +104,17 @@ def prepare(cell: Cell, what: str, check: bool = False) -> tuple[Call, Count, di
         call, told["ran"] = products.call(net, batches[0], cell.precision), "numpy.matmul"
         _, told["first_s"] = clock.seconds(call)
         return _warm(call), lambda: None, told | {"facts": facts.facts()}
-    model, more = _model(cell, net, batches[0], check)
+    model, more = _model(cell, net, batches, check, together)
     counts = _counts(cell.backend)
     compiled: Count = (lambda: None) if counts is None else counts.compiled(model)
     if what == "step":
-        update = _update(model, batches, cell.optim.lr)
-        first, told["first_s"] = clock.seconds(update)
-        told["losses"] = _finite(cell, [first.loss, *(update().loss for _ in range(LOSSES - 1))])
-        told["reads"] = None if counts is None else reads.count(counts.tensor(), update, BATCHES) / BATCHES
+        update = _update(model, batches, cell.optim.lr, together)
+        results, told["first_s"] = clock.seconds(update)
+        while len(results) < LOSSES:
+            results += update()
+        told["losses"] = _finite(cell, [result.loss for result in results[:LOSSES]])
+        read = None if counts is None else reads.count(counts.tensor(), update, BATCHES)
+        told["reads"] = None if read is None else read / (BATCHES * together)
         told |= more  # where it was checked, that was the first update
         return update, compiled, told | {"ran": model.ran(), "facts": facts.facts()}
     call = _call(model, what, batches)
@@ -138,7 +145,7 @@ def _finite(cell: Cell, losses: list[float]) -> list[float]:
     return losses
 
 
-def _model(cell: Cell, net: Net, batch: Batch, check: bool) -> tuple[Model, dict[str, Any]]:
+def _model(cell: Cell, net: Net, batches: list[Batch], check: bool, together: int) -> tuple[Model, dict[str, Any]]:
     module, import_s = clock.seconds(lambda: registry.backend(cell.backend))
     registry.implementation(module, cell.arch, cell.impl)
     _, setup_s = clock.seconds(lambda: cells.setup(cell.backend, cell.precision, cell.device, cell.threads))
@@ -151,16 +158,28 @@ def _model(cell: Cell, net: Net, batch: Batch, check: bool) -> tuple[Model, dict
             result, more["first_s"] = clock.seconds(lambda: model.wait(model.step(handle, cell.optim.lr)))
             return result
 
-        wrong = [c for c in parity.check(cell, net, model, start.params, batch, update) if not c.ok]
+        def call(handles: Sequence[Any], lrs: Sequence[float]) -> list[StepResult]:
+            results, more["first_s"] = clock.seconds(lambda: training.updates(model, handles, lrs))
+            return results
+
+        checks = list(parity.check(cell, net, model, start.params, batches[0], update))
+        if together > 1:
+            several = list(itertools.islice(itertools.cycle(batches), together))
+            checks += parity.check_call(cell, model, start.params, several, call)
+        wrong = [c for c in checks if not c.ok]
         if wrong:
             raise RuntimeError(f"{cell.name} is not the specification: {wrong[0]}")
         model.load(start)
     return model, more
 
 
-def _update(model: Model, batches: list[Batch], lr: float) -> Callable[[], StepResult]:
+def _update(model: Model, batches: list[Batch], lr: float, together: int) -> Callable[[], list[StepResult]]:
+    """The updates of one call."""
     handles = itertools.cycle([model.put(b) for b in batches])
-    return lambda: model.wait(model.step(next(handles), lr))
+    if together == 1:  # as an older checkout can
+        return lambda: [model.wait(model.step(next(handles), lr))]
+    lrs = [lr] * together
+    return lambda: training.updates(model, [next(handles) for _ in lrs], lrs)
 
 
 def _call(model: Model, what: str, batches: list[Batch]) -> Call:
@@ -191,12 +210,13 @@ def _cut(batch: Batch) -> Iterator[Batch]:
         )
 
 
-def _timed(call: Call, compiled: Count, count: int) -> dict[str, Any]:
+def _timed(call: Call, compiled: Count, count: int, together: int = 1) -> dict[str, Any]:
+    """At least ``count`` updates; those of a call share its seconds alike."""
     before, made = resource.getrusage(resource.RUSAGE_SELF), compiled()
-    seconds = [clock.seconds(call)[1] for _ in range(count)]
+    shares = [clock.seconds(call)[1] / together for _ in range(math.ceil(count / together))]
     after, made_after = resource.getrusage(resource.RUSAGE_SELF), compiled()
     return {
-        "seconds": seconds,
+        "seconds": [share for share in shares for _ in range(together)],
         "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         "switches": after.ru_nivcsw - before.ru_nivcsw,
         "compiled": None if made is None or made_after is None else made_after - made,

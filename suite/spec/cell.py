@@ -18,7 +18,7 @@ from suite.spec.init import Init
 from suite.spec.schedule import Schedule
 
 # younger than some keys: left out of a key while at their default
-LATER = ("sizes.heads", "sizes.positions", "init", "schedule", "patience", "smoothing", "dropout")
+LATER = ("sizes.heads", "sizes.positions", "init", "schedule", "patience", "smoothing", "dropout", "steps_per_call")
 Options = tuple[tuple[str, str | int | float | bool], ...]
 
 
@@ -34,6 +34,7 @@ class Cell:
     patience    stop after so many validations without a better score, and go back to the best; 0 = never
     eval_every  score the validation split every so many steps; 0 = only after the last
     flow_at     the steps at which the gradient flow ||dL/dh_t|| is recorded
+    steps_per_call  updates in one call of the framework; divides steps, eval_every and flow_at
     seed        decides initialisation and the order of training data; never the task's world or its test split
     """
 
@@ -53,13 +54,14 @@ class Cell:
     steps: int = 200
     eval_every: int = 0
     flow_at: tuple[int, ...] = ()
+    steps_per_call: int = 1
     seed: int = 0
     precision: Precision = "float32"
     device: str = "cpu"
     threads: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("batch", "steps", "threads"):
+        for name in ("batch", "steps", "steps_per_call", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"cell: {name} is {getattr(self, name)}; it must be at least 1")
         for name in ("smoothing", "dropout"):
@@ -73,6 +75,13 @@ class Cell:
         late = [step for step in self.flow_at if not 0 <= step <= self.steps]
         if late:
             raise ValueError(f"cell: flow_at holds {late[0]}; it must lie in 0..steps = {self.steps}")
+        marks = (("steps", self.steps), ("eval_every", self.eval_every), *(("flow_at", at) for at in self.flow_at))
+        for name, value in marks:
+            if value % (k := self.steps_per_call):
+                raise ValueError(
+                    f"cell: {name} is {value}, steps_per_call {k}; nothing can be done within a call: "
+                    f"make {name} a multiple of {k}, or set steps_per_call = 1"
+                )
         if self.device not in ("cpu", "cuda"):
             raise ValueError(f"cell: device is {self.device!r}; it must be 'cpu' or 'cuda'")
         if self.precision not in ("float32", "float64"):

@@ -250,6 +250,9 @@ class Model(Protocol):
     def step(self, handle: Any, lr: float) -> Any:
         """One update; may return before it has run."""
 
+    def steps(self, handles: Sequence[Any], lrs: Sequence[float]) -> Sequence[Any]:
+        """As many updates in one call -> what `wait` takes, of each. Raises Unsupported where that saves nothing."""
+
     def wait(self, pending: Any) -> StepResult:
         """Block until that update is done; one transfer from the device."""
 
