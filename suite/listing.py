@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from suite import plan, registry
 from suite.spec.contract import IMPLEMENTATIONS
@@ -18,7 +18,16 @@ WHAT = {
 
 def backends() -> Iterator[str]:
     """Each backend: whether it is installed, what it offers, and why not the rest."""
-    for name in registry.backends():
+    yield from _offers(registry.backends())
+
+
+def peers() -> Iterator[str]:
+    """The same of the layers that people would pick instead: --backend takes their names too."""
+    yield from _offers(registry.PEERS)
+
+
+def _offers(names: Iterable[str]) -> Iterator[str]:
+    for name in names:
         module = registry.backend(name)
         need = "installed" if registry.installed(module) else f"not installed: pip install 'recurbench[{module.EXTRA}]'"
         yield f"{name:15} {need}"
@@ -71,6 +80,7 @@ def plans() -> Iterator[str]:
 
 LISTS: dict[str, Callable[[], Iterator[str]]] = {
     "backends": backends,
+    "peers": peers,
     "architectures": architectures,
     "coverage": coverage,
     "implementations": implementations,

@@ -197,7 +197,7 @@ def _known_names(grids: list[dict[str, Any]], source: str) -> None:
     known = {
         "task": registry.tasks(),
         "arch": registry.archs(),
-        "backend": registry.backends(),
+        "backend": [*registry.backends(), *registry.PEERS],
         "impl": list(IMPLEMENTATIONS),
     }
     for axis, names in known.items():

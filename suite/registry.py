@@ -20,6 +20,7 @@ from suite.spec.contract import IMPLEMENTATIONS, Backend, Task, Unsupported
 from suite.spec.offer import offered
 
 BACKENDS = ("reference", "pytorch", "tensorflow", "jax")
+PEERS = ("flax", "equinox", "haiku", "torch_cells", "keras_fit")  # backends by name alone: they are in no list or table
 
 
 class UnknownName(ValueError):
@@ -78,12 +79,13 @@ def backends() -> list[str]:
 
 
 def backend(name: str) -> Backend:
-    """The backend's module; its framework is not imported yet."""
-    if name in BACKENDS:
-        return cast(Backend, importlib.import_module(f"backends.{name}"))
+    """The module of a backend or a peer; its framework is not imported yet."""
+    for folder, names in (("backends", BACKENDS), ("backends.peers", PEERS)):
+        if name in names:
+            return cast(Backend, importlib.import_module(f"{folder}.{name}"))
     plugins = _plugins("backends")
     if name not in plugins:
-        raise unknown("backend", name, backends())
+        raise unknown("backend", name, [*backends(), *PEERS])
     return cast(Backend, plugins[name].load())
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = {"torch", "jax", "tensorflow", "keras", "mlflow"}
+from suite.registry import PEERS
+
+HEAVY = {"torch", "jax", "tensorflow", "keras", "mlflow", "flax", "equinox", "haiku"}
 ROOT = Path(__file__).parents[1]
 LIGHT = ["suite.cli", "suite.exam", "suite.report", "suite.registry", "tasks", *(f"backends.{name}" for name in
-         ("reference", "pytorch", "tensorflow", "jax"))]  # fmt: skip
+         ("reference", "pytorch", "tensorflow", "jax", *(f"peers.{name}" for name in PEERS)))]  # fmt: skip
 
 
 def stays_light(module: str, path: Path = ROOT) -> None:

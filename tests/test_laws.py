@@ -22,7 +22,13 @@ ALLOWED = {
     "backends/reference": {"suite.spec", "numpy"},
     "backends/pytorch": {"suite.spec", "numpy", "torch"},
     "backends/tensorflow": {"suite.spec", "numpy", "tensorflow", "keras"},
-    "backends/jax": {"suite.spec", "numpy", "jax", "jaxlib", "flax", "equinox", "haiku"},
+    "backends/jax": {"suite.spec", "numpy", "jax", "jaxlib"},
+    "backends/peers": {"suite.spec", "jax", "backends.jax"},
+    "backends/peers/flax": {"suite.spec", "jax", "backends.jax", "backends.peers.jax_layers", "flax"},
+    "backends/peers/equinox": {"suite.spec", "jax", "backends.jax", "backends.peers.jax_layers", "equinox"},
+    "backends/peers/haiku": {"suite.spec", "jax", "backends.jax", "backends.peers.jax_layers", "haiku"},
+    "backends/peers/torch_cells": {"suite.spec", "torch", "backends.pytorch"},
+    "backends/peers/keras_fit": {"suite.spec", "backends.tensorflow"},
 }  # fmt: skip
 ONLY = {"mlflow": "suite/sinks/mlflow.py"}  # library -> the one file that may import it
 HOUSE = ("suite", "tasks", "backends")
@@ -118,6 +124,9 @@ PLANTED = {
     "a backend imports another": ("backends/jax/x.py", "from backends.pytorch import scan", "backends.pytorch"),
     "a backend looks up": ("backends/jax/x.py", "from suite.clock import now", "imports suite.clock"),
     "a backend imports another's framework": ("backends/jax/x.py", "import torch.nn", "imports torch.nn"),
+    "a backend imports a peer": ("backends/jax/x.py", "from backends.peers import flax", "imports backends.peers"),
+    "a backend imports a peer's library": ("backends/jax/x.py", "import flax.linen", "imports flax.linen"),
+    "a peer imports another": ("backends/peers/flax/x.py", "import haiku", "imports haiku; backends/peers/flax may"),
     "a clock by its module": ("suite/x.py", "import time\ntime.perf_counter_ns()", "x.py:2: reads perf_counter_ns"),
     "a clock by its name": ("backends/jax/x.py", "from time import process_time as t", "reads process_time; only"),
     "mlflow in the suite": ("suite/run.py", "import mlflow", "imports mlflow; only suite/sinks/mlflow.py may"),
@@ -151,6 +160,7 @@ LAWFUL = {
     "suite/sinks/mlflow.py": "from mlflow.tracking import MlflowClient",
     "tasks/x.py": "from tasks import common\nfrom suite.spec.contract import Batch",
     "backends/jax/x.py": "import jax.numpy as jnp\nfrom backends.jax import cells\nfrom suite.spec import params",
+    "backends/peers/haiku/x.py": "import haiku as hk\nfrom backends import jax\nfrom backends.jax.scan import Scan",
     "backends/reference/x.py": "try:\n    pass\nexcept (OSError, ValueError):\n    pass",
 }
 

@@ -79,7 +79,12 @@ def setup(precision: Precision, device: str, threads: int) -> None:
 
 def build(net: Net, impl: str, optim: Optim, snapshot: Snapshot, precision: Precision, device: str) -> Model:
     """The network on its device, or Unsupported with its reason. RuntimeError if `setup` was for another precision."""
-    module, function = offered(NAME, TABLE, GAPS, net.arch.name, impl).split(":")
+    return made(offered(NAME, TABLE, GAPS, net.arch.name, impl), net, optim, snapshot, precision, device)
+
+
+def made(maker: str, net: Net, optim: Optim, snapshot: Snapshot, precision: Precision, device: str) -> Model:
+    """As `build`, of the layers that ``maker`` makes, "module:function"; they may be another library's on JAX."""
+    module, function = maker.split(":")
     if _in_force.get("precision") != precision:
         raise RuntimeError(f"jax: {precision} was asked for, but setup chose {_in_force.get('precision', 'nothing')}")
     make = getattr(importlib.import_module(module), function)

@@ -71,7 +71,12 @@ def setup(precision: Precision, device: str, threads: int) -> None:
 
 def build(net: Net, impl: str, optim: Optim, snapshot: Snapshot, precision: Precision, device: str) -> Model:
     """The network on its device, or Unsupported with its reason."""
-    module, function = offered(NAME, TABLE, GAPS, net.arch.name, impl).split(":")
+    return made(offered(NAME, TABLE, GAPS, net.arch.name, impl), net, optim, snapshot, precision, device)
+
+
+def made(maker: str, net: Net, optim: Optim, snapshot: Snapshot, precision: Precision, device: str) -> Model:
+    """As `build`, of the layers that ``maker`` makes, "module:function"; they may be in another folder."""
+    module, function = maker.split(":")
     make = getattr(importlib.import_module(module), function)
     trainer: type[Trainer] = importlib.import_module("backends.pytorch.trainer").Trainer
     return trainer(net, make, optim, snapshot, precision, device)
