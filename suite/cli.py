@@ -21,6 +21,7 @@ from suite import __version__, api, facts, listing, registry
 from suite.executors.local import Local
 from suite.options import DEVICE, FOLDER, RESULTS, TIMEOUT, URI, Suite, examples, several
 from suite.perf.compare_command import compare, trend
+from suite.perf.speed_command import speed
 from suite.progress import Progress
 from suite.run import one
 from suite.spec.cell import Cell
@@ -292,4 +293,5 @@ def env() -> None:
 
 
 main.add_command(compare)
+main.add_command(speed)
 main.add_command(trend)

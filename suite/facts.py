@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import hashlib
 import importlib.metadata
@@ -23,6 +24,7 @@ from suite.spec.contract import SPEC_VERSION
 PACKAGES = ("numpy", "scipy", "torch", "tensorflow", "keras", "jax", "jaxlib", "mlflow")
 SWITCHES = (  # beginnings of names; none that could hold a secret
     *("OMP_", "KMP_", "MKL_NUM", "MKL_CBWR", "OPENBLAS_", "CUDA_VISIBLE", "CUBLAS_", "NVIDIA_TF32", "PJRT_NPROC"),
+    *("GLIBC_TUNABLES", "MALLOC_"),
     *(
         "TF_NUM",
         "TF_ENABLE",
@@ -93,7 +95,10 @@ def facts() -> dict[str, Any]:
 
 
 def forget_peak() -> None:
-    """Let the peak start again from the present size. Where the system forbids it, the peak stays what it was."""
+    """Give back what is free and let the peak start again. Where the system forbids it, the peak stays what it was."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):  # glibc's
+        libc.malloc_trim(0)
     if PEAK.exists():
         with contextlib.suppress(OSError):
             PEAK.write_text("5", encoding="ascii")

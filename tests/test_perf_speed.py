@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from suite import registry
 from suite.perf import products, speed
-from suite.report import kernels
+from suite.report import kernels, targets
 from suite.spec import network
 from suite.spec.contract import Net, Sizes
 from suite.stats import Interval
@@ -45,33 +46,40 @@ def test_a_call_does_every_product() -> None:
 
 
 def test_a_group_holds_every_candidate_and_refuses_what_is_not_known() -> None:
-    asked = speed.group("lengths", "gru", "step", ["jax"], ["scan", "stock"], threads=2)
-    assert list(asked.candidates) == ["products", "jax scan", "jax stock"]
+    asked = speed.group("lengths", "gru", "step", ["jax"], ["scan", "fused"], [], threads=2)
+    full = ["jax scan, full rows", "jax fused, full rows"]
+    assert list(asked.candidates) == ["products", "jax scan", "jax fused", *full]
     cell = asked.candidates["jax scan"]
     assert dict(cell.options) == {"features": 123, "shortest": 25, "time": 100}
     assert (cell.batch, cell.sizes.hidden, cell.threads) == (64, 320, 2)
     with pytest.raises(ValueError, match="shape 'smal' is not known; did you mean 'small'"):
-        speed.group("smal", "gru", "step", ["jax"], ["scan"], threads=1)
+        speed.group("smal", "gru", "step", ["jax"], ["scan"], [], threads=1)
     with pytest.raises(ValueError, match="subject 'steps' is not known; did you mean 'step'"):
-        speed.group("small", "gru", "steps", ["jax"], ["scan"], threads=1)
+        speed.group("small", "gru", "steps", ["jax"], ["scan"], [], threads=1)
 
 
-def measured(times: dict[str, float], sets: int = 3, rounds: int = 4) -> dict[str, Any]:
+def measured(times: dict[str, float], shape: str = "small", sets: int = 3, rounds: int = 4) -> dict[str, Any]:
     """A group's file with planted seconds; every set and round is slowed by the same drift in all candidates."""
-    asked = speed.group("small", "gru", "step", ["jax"], ["scan", "stock"], threads=1)
+    asked = speed.group(shape, "gru", "step", ["jax"], ["scan", "stock"], [], threads=1)
     drift = 1 + 0.3 * np.random.default_rng(0).random((sets, rounds))
     found = {}
     for name, seconds in times.items():
-        cell = asked.candidates.get(name, asked.candidates["jax scan"])
-        one = {"calls": 4, "accounted": 0.99, "cpu_per_s": 1.0, "switches": 0, "first_s": 1.0, "import_s": 0.5}
+        backend, _, impl = name.partition(" ")
+        cell = replace(asked.candidates["jax scan"], backend=backend, impl=impl or "scan")
+        one = {"calls": 4, "accounted": 0.99, "cpu_per_s": 1.0, "p99": 5e-3, "first_s": 1.0, "import_s": 0.5}
         several = [one | {"min": (seconds * d).tolist(), "median": (1.1 * seconds * d).tolist()} for d in drift]
-        found[name] = {"cell": cell.as_json(), "key": cell.key, "told": {"losses": [2.3]}, "sets": several}
+        found[name] = {
+            "cell": cell.as_json(),
+            "key": cell.key,
+            "told": {"losses": [2.3], "flops": 4e6},
+            "sets": several,
+        }
     facts = {"cpu": "a cpu", "cores_usable": 2, "versions": {"python": "3.12"}}
-    head = {"schema": 1, "shape": "small", "arch": "gru", "subject": "step", "facts": facts}
+    head = {"schema": 1, "shape": shape, "arch": "gru", "subject": "step", "facts": facts}
     return head | {"candidates": found, "unsupported": {"pytorch fused": "not there"}}
 
 
-GOOD = {"products": 1e-3, "jax stock": 4e-3, "jax scan": 2e-3}
+GOOD = {"products": 1e-3, "flax stock": 4e-3, "jax scan": 2e-3}
 
 
 def plant(change: str) -> dict[str, Any]:
@@ -105,9 +113,33 @@ def test_what_cannot_be_believed_is_named(change: str, message: str) -> None:
     assert any(line.startswith(message) for line in speed.gates(plant(change)))
 
 
+def test_outputs_alone_take_no_longer_than_a_step() -> None:
+    step, forward = measured(GOOD), measured(GOOD | {"jax scan": 2.1e-3}) | {"subject": "forward"}
+    assert list(speed.order(forward, measured(GOOD))) == ["jax scan: forward took 2.1 ms, step 2 ms, and it does more"]
+    assert list(speed.order(step, step)) == []
+
+
+@pytest.mark.parametrize(
+    ("interval", "found"),
+    [((1.6, 1.5, 1.7), "met"), ((1.4, 1.3, 1.49), "missed"), ((1.6, 1.4, 1.8), "open: above on the median")],
+)
+def test_a_target_is_met_where_the_whole_interval_is(interval: tuple[float, float, float], found: str) -> None:
+    assert targets.verdict(Interval(*interval, 4), 1.5) == found
+
+
+def test_targets_are_shown_with_what_was_measured() -> None:
+    times = {"flax stock": 3e-3, "jax fused": 2e-3, "jax scan": 1.9e-3}
+    rows = list(targets.markdown([measured(times)], kernels.ratio))
+    assert "| small | gru | flax stock / jax fused | 1.2 | 1.8 | 1.50 [1.50, 1.50] | met |" in rows
+    braun = measured({"products": 1e-3} | times, "braun")
+    rows = list(targets.markdown([braun], kernels.ratio))
+    assert "| braun | gru | products / jax scan | 0.8 | 0.85 | 0.53 [0.53, 0.53] | missed |" in rows
+    assert list(targets.markdown([], kernels.ratio)) == []
+
+
 def test_ratios_are_paired_so_that_drift_does_not_matter() -> None:
     data = measured(GOOD)["candidates"]
-    got = kernels.ratio(data["jax stock"], data["jax scan"])
+    got = kernels.ratio(data["flax stock"], data["jax scan"])
     assert got == pytest.approx(Interval(2.0, 2.0, 2.0, 3)) or (abs(got.value - 2) < 1e-9 and got.half < 1e-9)
     assert kernels.seconds(data["jax scan"]).half > 1e-5  # the drift is in the times themselves
 
@@ -115,12 +147,15 @@ def test_ratios_are_paired_so_that_drift_does_not_matter() -> None:
 def test_a_page_and_a_figure(tmp_path: Path) -> None:
     (tmp_path / "speed").mkdir()
     (tmp_path / "speed" / "small.gru.step.json").write_text(json.dumps(measured(GOOD)))
-    page, svg, png = kernels.write(tmp_path, tmp_path / "report")
+    for value in (32, 64):
+        grown = measured({"products": 1e-5 * value, "jax fused": 2e-5 * value}, f"hidden-{value}")
+        (tmp_path / "speed" / f"hidden-{value}.gru.step.json").write_text(json.dumps(grown))
+    page, *pictures = kernels.write(tmp_path, tmp_path / "report")
     text = page.read_text()
     assert "B32 T50 I32 H64; float32, 1 thread(s); 3 sets of processes, 4 rounds each" in text
     assert "| 2.00 [2.00, 2.00] |" in text
     assert "- pytorch fused: not there" in text
-    assert svg.stat().st_size > 1000
-    assert png.exists()
+    assert [p.name for p in pictures] == ["speed.svg", "speed.png", "scaling.svg", "scaling.png"]
+    assert all(p.stat().st_size > 1000 for p in pictures)
     with pytest.raises(ValueError, match="nothing was measured below"):
         kernels.read(tmp_path / "report")

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from suite import api, record
+from suite.executors import local
 from suite.record import Record
 from suite.spec.cell import Cell
 from tests.probes import DIVERGING, PLUGIN, ROOT, plan, start, suite, tiny
@@ -101,6 +102,17 @@ def test_warm_and_fresh_processes_give_the_same_bits(tmp_path: Path) -> None:
     assert [r.fresh_process for r in fresh] == [True, True]
     for a, b in zip(warm, fresh, strict=True):
         assert (a.digests, a.scores, a.last_loss) == (b.digests, b.scores, b.last_loss)
+
+
+def test_a_worker_that_has_compiled_too_much_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "max_map_count").write_text("10")
+    monkeypatch.setattr(local, "MOST_MAPS", tmp_path / "max_map_count")
+    assert [r.fresh_process for r in run(tmp_path / "results", tiny(), tiny(seed=1))] == [True, True]
+
+
+def test_a_record_says_how_its_process_keeps_memory(tmp_path: Path) -> None:
+    (done,) = run(tmp_path, tiny())
+    assert "glibc.malloc.hugetlb=1" in done.facts["environment"]["GLIBC_TUNABLES"].split(":")
 
 
 def test_a_cell_out_of_time_is_ended_and_the_next_one_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

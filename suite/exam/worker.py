@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from suite import registry
+from suite import clock, registry
 from suite.exam.cases import hub, of
 from suite.exam.checks import Maker, examine
 from suite.exam.compare import Check
@@ -41,7 +40,7 @@ def main() -> int:
     models: dict[tuple[str, str], Model] = {}
     module = registry.backend(backend)
     for name, impl in job["cells"]:
-        arch, start = registry.arch(name), time.monotonic()
+        arch, start = registry.arch(name), clock.now_ns()
         try:
             registry.implementation(module, name, impl)
             make = _maker(backend, impl, precision, job["device"])
@@ -57,7 +56,7 @@ def main() -> int:
         else:
             path = folder / _file(backend, name, impl, precision)
             emit(name, impl, export(models[name, impl], arch, precision, path))
-        print(json.dumps({"arch": name, "impl": impl, "seconds": time.monotonic() - start}), file=out, flush=True)
+        print(json.dumps({"arch": name, "impl": impl, "seconds": clock.since_s(start)}), file=out, flush=True)
     print(json.dumps({"phase": "checked"}), file=out, flush=True)
     if not sys.stdin.readline():
         return 0

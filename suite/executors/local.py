@@ -1,8 +1,9 @@
 """Cells on this machine: one warm worker process a (backend, precision, device, threads), one cell at a time.
 
 All workers import their frameworks before the first cell starts, so no import runs beside a timed cell. A worker that
-crashes or runs out of time is ended, with its process group, and the next cell gets a new one. Processes are spawned,
-never forked, with their thread pools' sizes in the environment.
+crashes or runs out of time is ended, with its process group, and the next cell gets a new one; so it is when it has
+compiled so much that it would soon crash. Processes are spawned, never forked, with their thread pools' sizes in the
+environment.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ from suite import clock
 from suite.spec.cell import Cell
 from suite.worker import Kind, kind
 
+# malloc of glibc: memory that was used once is kept, in huge pages, so that no update pays for fresh pages again
+MALLOC = {"mmap_max": 0, "trim_threshold": 2**34, "top_pad": 2**28, "hugetlb": 1}
 GRACE_S = 10.0  # between SIGTERM and SIGKILL
 START_S = 300.0  # for importing a framework from a cold disk
 TICK_S = 1.0
+MOST_MAPS = Path("/proc/sys/vm/max_map_count")
 
 Tick = Callable[[dict[str, Any]], None]  # a progress event, or {} about once a second
 
@@ -44,11 +48,12 @@ class Exit:
 
 
 def environment(cell: Cell) -> dict[str, str]:
-    """The environment of a cell's process: its threads, reproducible hashing, quiet logs."""
+    """The environment of a cell's process: its threads, how it keeps memory, reproducible hashing, quiet logs."""
     pools = [f"{library}_NUM_THREADS" for library in ("OMP", "MKL", "OPENBLAS", "VECLIB_MAXIMUM")]
     pools += ["TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"]
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
     memory = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+    memory["GLIBC_TUNABLES"] = ":".join(f"glibc.malloc.{name}={value}" for name, value in MALLOC.items())
     return dict(os.environ) | dict.fromkeys(pools, str(cell.threads)) | quiet | memory
 
 
@@ -78,7 +83,7 @@ class Local:
         worker.ready()
         spec = {"cell": cell.as_json(), "folder": str(folder), "plan": plan, "converged": converged}
         ended = worker.run(spec, self._timeout_s, tick)
-        if ended.how != "done" or self._isolate:
+        if ended.how != "done" or self._isolate or worker.crowded():
             self._workers.pop(kind(cell)).end(GRACE_S if ended.how == "timeout" else 0.0)
         return ended
 
@@ -124,6 +129,13 @@ class _Worker:
         """Hand over one cell and wait for its end."""
         self._send(spec)
         return self._wait("done", timeout_s, tick)
+
+    def crowded(self) -> bool:
+        """Whether it maps half of the pieces of memory that Linux lets a process have; XLA keeps what it compiles."""
+        maps = Path(f"/proc/{self._process.pid}/maps")
+        if not MOST_MAPS.exists():  # no Linux
+            return False
+        return 2 * len(maps.read_bytes().splitlines()) > int(MOST_MAPS.read_text(encoding="ascii"))
 
     def end(self, grace_s: float = 0.0) -> None:
         """SIGTERM to the process group, ``grace_s`` later SIGKILL."""

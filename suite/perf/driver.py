@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import select
 import signal
@@ -35,6 +36,7 @@ class ProbeRefused(ProbeFailed):
 class Block:
     """Calls in a row: the seconds of each, the processor's seconds of all, and how often the system cut in.
 
+    wall_s     the seconds of all, with what lies between them
     compiled   how often the framework compiled or traced meanwhile; None where the backend does not count it
     """
 
@@ -42,6 +44,7 @@ class Block:
     cpu_s: float
     switches: int
     compiled: int | None = None
+    wall_s: float = math.nan
 
 
 class Probe:
@@ -70,7 +73,7 @@ class Probe:
         """Time so many calls. ProbeFailed, with its last line, if the process has ended."""
         self.ready()
         got = self._talk.ask({"run": count}, RUN_S)
-        return Block(tuple(got["seconds"]), got["cpu_s"], got["switches"], got["compiled"])
+        return Block(tuple(got["seconds"]), got["cpu_s"], got["switches"], got["compiled"], got["wall_s"])
 
     def close(self) -> None:
         """End the process and all that it started."""

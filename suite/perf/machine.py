@@ -20,6 +20,14 @@ def ticks() -> tuple[int, int]:
     return counts[7], sum(counts)
 
 
+def busy_s() -> float:
+    """Processor seconds of every process since the machine started, waiting for disks left out; 0 where untold."""
+    if not STAT.exists():
+        return 0.0
+    user, nice, system, _idle, _wait, irq, softirq, *_ = STAT.read_text(encoding="ascii").splitlines()[0].split()[1:]
+    return sum(map(int, (user, nice, system, irq, softirq))) / os.sysconf("SC_CLK_TCK")
+
+
 def describe(before: tuple[float, tuple[int, int]], cpu_share: float | None) -> dict[str, Any]:
     """The machine, its load before and now, and the share of stolen time since ``before`` (see `state`).
 

@@ -3,14 +3,14 @@
     in    {"cell": CELL, "what": "step"}         build it, warm it up
     out   {"event": "ready", "ran": "...", "first_s": ..., "losses": [...], "reads": 1.0, ...}
     in    {"run": 20}                            time so many calls
-    out   {"event": "ran", "seconds": [...], "cpu_s": ..., "switches": 0, "compiled": 0}
+    out   {"event": "ran", "seconds": [...], "wall_s": ..., "cpu_s": ..., "switches": 0, "compiled": 0}
     in    {"plan": "smoke"}                      instead of a cell: the cells of a plan
     out   {"event": "cells", "cells": [CELL, ...]}
     out   {"event": "refused", "reason": "..."}  there is no such cell or plan here, or it is unsupported
 
-Subjects: "step" is a whole update, waited for; "forward" the outputs of a batch; "latency" those of one sequence;
-"stream" one further time step of one sequence, from the state before; "decode" greedy decoding; "gemm" the matrix
-products of a step alone, as fast as NumPy's library does them.
+Subjects: "step" is a whole update, waited for; "gradients" the loss and all gradients, brought to the host; "forward"
+the outputs of a batch; "latency" those of one sequence; "stream" one further time step of one sequence, from the state
+before; "decode" greedy decoding; "gemm" the matrix products of a step alone, as fast as NumPy's library does them.
 
 A step also tells what needs no clock: the losses of its first updates, how often the host reads values in an update,
 and with each block how often the framework compiled. The last two come from the backend's file ``counts``: ``compiled``
@@ -44,7 +44,7 @@ from suite.spec import network, params
 from suite.spec.cell import Cell
 from suite.spec.contract import Batch, Model, Net, Snapshot, StepResult, Task, Unsupported
 
-SUBJECTS = ("step", "forward", "latency", "stream", "decode", "gemm")
+SUBJECTS = ("step", "gradients", "forward", "latency", "stream", "decode", "gemm")
 BATCHES = 4  # taken in turn: one alone would be learnt by heart, and its gradients become denormal
 WARM = 3  # calls before the first timed one
 LOSSES = 8  # updates whose losses are reported, to tell one network from another without a clock
@@ -187,6 +187,8 @@ def _call(model: Model, what: str, batches: list[Batch]) -> Call:
     handles = itertools.cycle([model.put(b) for b in batches])
     if what == "decode":
         return lambda: model.decode(next(handles))
+    if what == "gradients":
+        return lambda: model.grads(next(handles))
     if what == "stream":
         ones = itertools.cycle([model.put(one) for one in _cut(batches[0])])
         state = model.outputs(next(ones))[1]
@@ -213,10 +215,13 @@ def _cut(batch: Batch) -> Iterator[Batch]:
 def _timed(call: Call, compiled: Count, count: int, together: int = 1) -> dict[str, Any]:
     """At least ``count`` updates; those of a call share its seconds alike."""
     before, made = resource.getrusage(resource.RUSAGE_SELF), compiled()
-    shares = [clock.seconds(call)[1] / together for _ in range(math.ceil(count / together))]
+    shares, wall_s = clock.seconds(
+        lambda: [clock.seconds(call)[1] / together for _ in range(math.ceil(count / together))]
+    )
     after, made_after = resource.getrusage(resource.RUSAGE_SELF), compiled()
     return {
         "seconds": [share for share in shares for _ in range(together)],
+        "wall_s": wall_s,
         "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         "switches": after.ru_nivcsw - before.ru_nivcsw,
         "compiled": None if made is None or made_after is None else made_after - made,

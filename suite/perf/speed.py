@@ -14,31 +14,33 @@ import contextlib
 import json
 import math
 import statistics
-import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from suite import clock, facts, registry
-from suite.perf.driver import Block, Probe, ProbeFailed
+from suite.perf import machine
+from suite.perf.driver import Block, Probe, ProbeRefused
 from suite.perf.probe import SUBJECTS
+from suite.perf.shapes import Shape, shape
 from suite.spec.cell import Cell
-from suite.spec.contract import IMPLEMENTATIONS, Optim, Sizes, Unsupported
+from suite.spec.contract import Unsupported
 
 SCHEMA = 1
-ARCHS = ("rnn", "gru", "gru_before", "lstm", "lstm_peephole")
-SETS, ROUNDS = 4, 8
-BLOCK_S, FEWEST = 0.06, 2
+BLOCK_S = 0.06
 PRODUCTS = "products"  # the candidate that does nothing but the step's matrix products
+MOST_OF_PRODUCTS = 1.5  # another library's products may be faster than NumPy's, but not by this much
+SLOW = {"pytorch scan-compiled": "every shape takes long to compile: add --slow"}
 Say = Callable[[str], None]
+Data = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
     """What is compared with each other: one architecture at one shape, and what of it is timed."""
 
-    shape: str
+    shape: Shape
     arch: str
     subject: str
     candidates: dict[str, Cell]  # name -> cell, such as "pytorch fused"
@@ -46,49 +48,42 @@ class Group:
     @property
     def name(self) -> str:
         """The stem of its file."""
-        return f"{self.shape}.{self.arch}.{self.subject}"
+        return f"{self.shape.name}.{self.arch}.{self.subject}"
 
 
-def shapes() -> dict[str, dict[str, Any]]:
-    """The shapes that come with the suite, by name."""
-    with (Path(__file__).parent / "shapes.toml").open("rb") as file:
-        found: dict[str, dict[str, Any]] = tomllib.load(file)["shape"]
-    return found
+def group(
+    name: str,
+    arch: str,
+    subject: str,
+    backends: Sequence[str],
+    impls: Sequence[str],
+    peers: Sequence[str],
+    threads: int,
+) -> Group:
+    """The candidates of a group; of peers, their stock layers. ValueError, in one line, for an unknown name."""
+    if subject not in SUBJECTS:
+        raise registry.unknown("subject", subject, SUBJECTS)
+    asked = [(b, i) for b in backends for i in impls] + [(peer, "stock") for peer in peers]
+    base = shape(name).cell(arch, threads)
+    cells = {f"{b} {i}": replace(base, backend=b, impl=i) for b, i in asked}
+    if beside := shape(name).beside:
+        full = shape(beside).cell(arch, threads)
+        cells |= {f"{b} {i}, full rows": replace(full, backend=b, impl=i) for b, i in asked}
+    return Group(shape(name), base.arch, subject, {PRODUCTS: base, **cells})
 
 
-def group(shape: str, arch: str, subject: str, backends: Sequence[str], impls: Sequence[str], threads: int) -> Group:
-    """The candidates of a group. ValueError, in one line, for a name that is not known."""
-    known = shapes()
-    for what, name, names in (("shape", shape, known), ("subject", subject, SUBJECTS)):
-        if name not in names:
-            raise registry.unknown(what, name, names)
-    s = dict(known[shape])
-    options = {"time": s["time"], "features": s["features"]} | ({"shortest": s["shortest"]} if "shortest" in s else {})
-    sizes = Sizes(s["hidden"], s.get("layers", 1), s.get("bidirectional", False))
-    base = Cell(
-        "noise",
-        registry.arch(arch).name,
-        "reference",
-        options=tuple(sorted(options.items())),
-        sizes=sizes,
-        optim=Optim(lr=1e-4),
-        batch=s["batch"],
-        threads=threads,
-    )
-    cells = {f"{b} {i}": replace(base, backend=b, impl=i) for b in backends for i in impls}
-    return Group(shape, base.arch, subject, {PRODUCTS: base, **cells})
-
-
-def measure(group: Group, out: Path, say: Say, sets: int = SETS, rounds: int = ROUNDS) -> Path:
-    """Measure a group and write its file, or raise RuntimeError with what cannot be believed."""
-    candidates, unsupported = _offered(group)
-    start, found = clock.stamp(), {name: _empty(cell) for name, cell in candidates.items()}
+def measure(group: Group, out: Path, say: Say, sets: int, rounds: int, slow: bool = False) -> Path:
+    """Measure a group and write its file. RuntimeError with what cannot be believed, ProbeFailed with what failed."""
+    candidates, unsupported = _offered(group, slow)
+    found: Data = {}
+    start = clock.stamp()
     for number in range(sets):
-        say(f"{group.name}: set {number + 1} of {sets}, {len(candidates)} processes")
-        _set(group, candidates, found, number, rounds)
+        asked = {name: cell for name, cell in candidates.items() if name not in unsupported}
+        say(f"{group.name}: set {number + 1} of {sets}, {len(asked)} processes")
+        _set(group, asked, found, unsupported, number, rounds)
     data = {
         "schema": SCHEMA,
-        "shape": group.shape,
+        "shape": group.shape.name,
         "arch": group.arch,
         "subject": group.subject,
         "candidates": found,
@@ -97,22 +92,31 @@ def measure(group: Group, out: Path, say: Say, sets: int = SETS, rounds: int = R
         "finished": clock.stamp(),
         "facts": facts.facts(),
     }
-    if wrong := list(gates(data)):
+    if wrong := [*gates(data), *_beside(data, out)]:
         raise RuntimeError(f"speed: {group.name} is not written: {'; '.join(wrong)}")
-    path = out / "speed" / f"{group.name}.json"
+    path = file(out, group.shape.name, group.arch, group.subject)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    part.write_text(_compact(data), encoding="utf-8")
     part.replace(path)
     return path
 
 
-def gates(data: dict[str, Any]) -> Iterator[str]:
+def file(out: Path, shape: str, arch: str, subject: str) -> Path:
+    """Where a group's file lies."""
+    return out / "speed" / f"{shape}.{arch}.{subject}.json"
+
+
+def best(candidate: Data) -> float:
+    """The fastest call of all, in seconds."""
+    return min(min(s["min"]) for s in candidate["sets"])
+
+
+def gates(data: Data) -> Iterator[str]:
     """What cannot be believed of a group's data."""
     for name, candidate in data["candidates"].items():
-        best = min(min(s["min"]) for s in candidate["sets"])
-        if not (math.isfinite(best) and best > 0):
-            yield f"{name} took {best} s"
+        if not (math.isfinite(best(candidate)) and best(candidate) > 0):
+            yield f"{name} took {best(candidate)} s"
         if name != PRODUCTS and not all(math.isfinite(x) for x in candidate["told"].get("losses", [])):
             yield f"{name} has a loss that is not finite"
         for s in candidate["sets"]:
@@ -120,17 +124,33 @@ def gates(data: dict[str, Any]) -> Iterator[str]:
                 yield f"{name}: its calls make {s['accounted']:.0%} of the time that passed while they ran"
     least = data["candidates"].get(PRODUCTS)
     if least and data["subject"] == "step":
-        floor = min(min(s["min"]) for s in least["sets"])
         for name, candidate in data["candidates"].items():
-            best = min(min(s["min"]) for s in candidate["sets"])
-            if best < floor / MOST_OF_PRODUCTS:
-                yield f"{name} took {1e3 * best:.3g} ms, its matrix products alone {1e3 * floor:.3g} ms"
+            if best(candidate) < best(least) / MOST_OF_PRODUCTS:
+                yield f"{name} took {_ms(candidate)}, its matrix products alone {_ms(least)}"
 
 
-MOST_OF_PRODUCTS = 1.5  # another library's products may be faster than NumPy's, but not by this much
+def order(small: Data, large: Data) -> Iterator[str]:
+    """What cannot be believed of two subjects, of which the second does all that the first does, and more."""
+    for name in small["candidates"].keys() & large["candidates"].keys():
+        one, more = small["candidates"][name], large["candidates"][name]
+        if not best(one) <= best(more):
+            yield f"{name}: {small['subject']} took {_ms(one)}, {large['subject']} {_ms(more)}, and it does more"
 
 
-def _offered(group: Group) -> tuple[dict[str, Cell], dict[str, str]]:
+def _ms(candidate: Data) -> str:
+    return f"{1e3 * best(candidate):.3g} ms"
+
+
+def _beside(data: Data, out: Path) -> Iterator[str]:
+    """`order` of a step and of the outputs alone, where both have been measured."""
+    other = {"step": "forward", "forward": "step"}.get(data["subject"], "")
+    path = file(out, data["shape"], data["arch"], other)
+    if other and path.exists():
+        both = {d["subject"]: d for d in (data, json.loads(path.read_text(encoding="utf-8")))}
+        yield from order(both["forward"], both["step"])
+
+
+def _offered(group: Group, slow: bool) -> tuple[dict[str, Cell], dict[str, str]]:
     offered, gaps = {}, {}
     for name, cell in group.candidates.items():
         if name == PRODUCTS:
@@ -139,54 +159,94 @@ def _offered(group: Group) -> tuple[dict[str, Cell], dict[str, str]]:
             continue
         try:
             registry.implementation(registry.backend(cell.backend), cell.arch, cell.impl)
+            if name in SLOW and not slow:
+                raise Unsupported(SLOW[name])
             offered[name] = cell
         except Unsupported as reason:
             gaps[name] = str(reason)
     return offered, gaps
 
 
-def _empty(cell: Cell) -> dict[str, Any]:
-    return {"cell": cell.as_json(), "key": cell.key, "told": {}, "sets": []}
+def _empty(cell: Cell, told: Data) -> Data:
+    """A candidate before its first set: the surroundings are kept once a group, of each process only its threads."""
+    pools = {pool["internal_api"]: pool["num_threads"] for pool in told["facts"]["thread_pools"]}
+    keys = ("ran", "flops", "parameters", "losses")
+    kept = {key: told[key] for key in keys if key in told} | {"pools": pools}
+    return {"cell": cell.as_json(), "key": cell.key, "told": kept, "sets": []}
 
 
-def _set(group: Group, cells: dict[str, Cell], found: dict[str, Any], number: int, rounds: int) -> None:
+def _set(
+    group: Group, cells: dict[str, Cell], found: Data, unsupported: dict[str, str], number: int, rounds: int
+) -> None:
     """Fresh processes of every candidate; one after the other they import and compile, then they run in turn."""
     with contextlib.ExitStack() as stack:
         probes = {}
         for name, cell in cells.items():
             subject = "gemm" if name == PRODUCTS else group.subject
-            probes[name] = stack.enter_context(Probe(cell, subject, check=number == 0 and name != PRODUCTS))
-            told = probes[name].ready()
-            found[name]["told"] = found[name]["told"] or told
+            probe = stack.enter_context(Probe(cell, subject, check=number == 0 and name != PRODUCTS))
+            try:
+                told = probe.ready()
+            except ProbeRefused as reason:
+                unsupported[name] = str(reason)
+                continue
+            probes[name] = probe
+            found.setdefault(name, _empty(cell, told))
         counts = {name: _length(probe) for name, probe in probes.items()}
-        blocks: dict[str, list[tuple[Block, float]]] = {name: [] for name in probes}
+        runs: dict[str, list[Run]] = {name: [] for name in probes}
         for k in range(rounds):
             for name in list(probes) if k % 2 == 0 else list(reversed(probes)):
-                begin = clock.now_ns()
-                block = probes[name].run(counts[name])
-                blocks[name].append((block, clock.since_s(begin)))
-    for name, several in blocks.items():
-        took, passed = sum(sum(b.seconds) for b, _ in several), sum(wall for _, wall in several)
+                runs[name].append(Run.of(probes[name], counts[name]))
+    for name, several in runs.items():
+        blocks, passed = [run.block for run in several], sum(run.wall_s for run in several)
+        took, used = sum(sum(b.seconds) for b in blocks), sum(b.cpu_s for b in blocks)
         found[name]["sets"].append(
             {
-                "min": [_short(min(b.seconds)) for b, _ in several],
-                "median": [_short(statistics.median(b.seconds)) for b, _ in several],
+                "min": [_short(min(b.seconds)) for b in blocks],
+                "median": [_short(statistics.median(b.seconds)) for b in blocks],
+                "p99": _short(_quantile([s for b in blocks for s in b.seconds], 0.99)),
                 "calls": counts[name],
-                "accounted": _short(took / passed),
-                "cpu_per_s": _short(sum(b.cpu_s for b, _ in several) / took),
-                "switches": sum(b.switches for b, _ in several),
+                "accounted": _short(took / sum(b.wall_s for b in blocks)),
+                "cpu_per_s": _short(used / took),
+                "foreign_per_s": _short(max(0.0, sum(run.busy_s for run in several) - used) / passed),
+                "switches": sum(b.switches for b in blocks),
                 "first_s": _short(probes[name].told["first_s"]),
                 "import_s": _short(probes[name].told.get("import_s", 0.0)),
             }
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A block, the time that passed meanwhile, and the processor seconds that all processes used."""
+
+    block: Block
+    wall_s: float
+    busy_s: float
+
+    @classmethod
+    def of(cls, probe: Probe, count: int) -> Run:
+        """Let a probe run."""
+        begin, busy = clock.now_ns(), machine.busy_s()
+        block = probe.run(count)
+        return cls(block, clock.since_s(begin), machine.busy_s() - busy)
+
+
 def _length(probe: Probe) -> int:
-    return max(FEWEST, math.ceil(BLOCK_S / min(probe.run(FEWEST).seconds)))
+    return max(1, math.ceil(BLOCK_S / min(probe.run(2).seconds)))
+
+
+def _quantile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
 def _short(x: float) -> float:
-    return float(f"{x:.5g}")
+    return float(f"{x:.4g}")
 
 
-__all__ = ["ARCHS", "IMPLEMENTATIONS", "Group", "ProbeFailed", "gates", "group", "measure", "shapes"]
+def _compact(data: Data) -> str:
+    """One line a candidate."""
+    lines = ",\n".join(
+        f"{json.dumps(name)}: {json.dumps(c, allow_nan=False)}" for name, c in data["candidates"].items()
+    )
+    rest = json.dumps({key: value for key, value in data.items() if key != "candidates"}, indent=1, allow_nan=False)
+    return f'{rest[:-2]},\n "candidates": {{\n{lines}\n}}}}\n'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import click
@@ -9,57 +10,96 @@ import click
 from suite import registry
 from suite.options import RESULTS, examples, several
 from suite.perf import speed as speeds
-from suite.spec.contract import IMPLEMENTATIONS
+from suite.perf.driver import ProbeFailed
+from suite.perf.shapes import shape, shapes
 
 BACKENDS = ("pytorch", "tensorflow", "jax")
 
 
 @click.command(
     epilog=examples(
-        "python -m suite speed",
+        "python -m suite speed --results results",
         "python -m suite speed --shape small --arch gru --backend jax --sets 2",
         "python -m suite speed --shape braun --arch lstm --subject forward --threads 1",
+        "python -m suite speed --draw",
     )
 )
 @several("shape", "Only this shape")
 @several("arch", "Only this architecture")
-@several("subject", "What is timed: step, forward, latency, stream or decode; step if none is given")
+@several("subject", "Only this subject, of step, gradients, forward, latency, stream and decode")
 @several("backend", "Only this backend")
 @several("impl", "Only this implementation")
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="Of each process.")
-@click.option("--sets", type=click.IntRange(min=2), default=speeds.SETS, show_default=True, help="Of fresh processes.")
-@click.option("--rounds", type=click.IntRange(min=1), default=speeds.ROUNDS, show_default=True, help="In each set.")
+@click.option("--sets", type=click.IntRange(min=2), help="Of fresh processes, instead of the shape's.")
+@click.option("--rounds", type=click.IntRange(min=1), help="In each set, instead of the shape's.")
+@click.option("--peers/--no-peers", default=True, help="Other people's layers beside ours, where they are installed.")
+@click.option("--slow", is_flag=True, help="Also what takes minutes to compile.")
 @click.option("--again", is_flag=True, help="Measure also what has been measured before.")
+@click.option("--draw", is_flag=True, help="Measure nothing: draw what there is.")
 @RESULTS
+@click.pass_context
 def speed(
+    ctx: click.Context,
+    /,
     shapes: tuple[str, ...],
     archs: tuple[str, ...],
     subjects: tuple[str, ...],
     backends: tuple[str, ...],
     impls: tuple[str, ...],
     threads: int,
-    sets: int,
-    rounds: int,
+    sets: int | None,
+    rounds: int | None,
+    peers: bool,
+    slow: bool,
     again: bool,
+    draw: bool,
     results: Path,
 ) -> None:
     """Time every implementation in turn with the others, beside the matrix products of a step alone.
 
-    What has a file in <results>/speed is not measured again. Leave the machine alone meanwhile.
+    What has a file in <results>/speed is not measured again. Leave the machine alone meanwhile. Exit code 1 if a
+    candidate failed, or could not be believed: its group has no file then.
     """
     from suite.report import kernels
 
-    groups = [
-        speeds.group(shape, arch, subject, backends or BACKENDS, impls or IMPLEMENTATIONS, threads)
-        for shape in shapes or speeds.shapes()
-        for arch in archs or speeds.ARCHS
-        for subject in subjects or ("step",)
-    ]
-    for name in (*backends, *BACKENDS):
-        registry.backend(name)
+    failed = False
+    groups = [] if draw else _groups(shapes, archs, subjects, backends, impls, threads, peers)
     for k, group in enumerate(groups):
-        if again or not (results / "speed" / f"{group.name}.json").exists():
-            say = lambda line, k=k: click.echo(f"[{k + 1}/{len(groups)}] {line}", err=True)  # noqa: E731
-            speeds.measure(group, results, say, sets, rounds)
+        if not again and speeds.file(results, group.shape.name, group.arch, group.subject).exists():
+            continue
+        say = functools.partial(_say, f"[{k + 1}/{len(groups)}]")
+        try:
+            speeds.measure(group, results, say, sets or group.shape.sets, rounds or group.shape.rounds, slow)
+        except (ProbeFailed, RuntimeError) as reason:
+            failed = True
+            say(f"FAILED: {reason}")
     for path in kernels.write(results, results / "speed" / "report"):
         click.echo(path)
+    ctx.exit(1 if failed else 0)
+
+
+def _say(where: str, line: str) -> None:
+    click.echo(f"{where} {line}", err=True)
+
+
+def _groups(
+    names: tuple[str, ...],
+    archs: tuple[str, ...],
+    subjects: tuple[str, ...],
+    backends: tuple[str, ...],
+    impls: tuple[str, ...],
+    threads: int,
+    peers: bool,
+) -> list[speeds.Group]:
+    """What was asked for. ValueError for a name that is not known."""
+    for name in backends:
+        registry.backend(name)
+    others = registry.PEERS if peers and not backends else ()
+    return [
+        speeds.group(
+            name, arch, subject, backends or BACKENDS, impls or asked.impls, others if asked.peers else (), threads
+        )
+        for name, asked in ((name, shape(name)) for name in names or shapes())
+        for arch in archs or asked.archs
+        for subject in subjects or asked.subjects
+    ]

@@ -1,4 +1,4 @@
-"""Plan `speed` for people: one table and one picture a group, drawn from its file alone.
+"""Plan `speed` for people: tables and pictures, drawn from its files alone.
 
 ms       median over sets of the fastest call of a block's rounds, with Student's interval over sets (of its logarithm)
 share    the time of the step's matrix products alone, over this: 1 would be a step that does nothing else
@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from suite import stats
-from suite.report.style import INK, SETTINGS, panels, save
+from suite.perf.speed import PRODUCTS
+from suite.report import targets
 
-PRODUCTS = "products"
-BARS = {"pytorch": "#D55E00", "tensorflow": "#E69F00", "jax": "#0072B2", "reference": "#767676"}
+STOCK = {"pytorch": ("pytorch",), "tensorflow": ("tensorflow",), "jax": ("flax", "haiku")}  # JAX itself ships none
 Data = dict[str, Any]
 
 
@@ -50,24 +50,27 @@ def _exp(i: stats.Interval) -> stats.Interval:
 
 
 def write(results: Path, out: Path) -> list[Path]:
-    """speed.md and speed.svg|png in ``out``, from the groups below ``results``."""
+    """speed.md and the pictures in ``out``, from the groups below ``results``."""
+    from suite.report import kernel_figures
+
     groups = read(results)
     out.mkdir(parents=True, exist_ok=True)
     page = out / "speed.md"
     page.write_text("\n".join(markdown(groups)) + "\n", encoding="utf-8")
-    return [page, *save(figure(groups), out / "speed")]
+    return [page, *kernel_figures.write(groups, out)]
 
 
 def markdown(groups: list[Data]) -> Iterator[str]:
-    """The tables, and under them on what machine, and what could not run."""
+    """What was aimed at, the tables, and under them on what machine, and what could not run."""
     yield "# Speed"
+    yield from targets.markdown(groups, ratio)
     for data in groups:
         first = next(iter(data["candidates"].values()))
         rounds = len(first["sets"][0]["min"])
-        yield f"\n## {_title(data)}\n"
+        yield f"\n## {title(data)}\n"
         yield f"{_shape(first['cell'])}; {len(first['sets'])} sets of processes, {rounds} rounds each\n"
-        yield "| | ms | 95 % | share of products | times stock | first call, s | import, s |"
-        yield "|---|--:|--:|--:|--:|--:|--:|"
+        yield "| | ms | 95 % | p99, ms | GFLOP/s | share of products | times stock | first call, s | import, s |"
+        yield "|---|--:|--:|--:|--:|--:|--:|--:|--:|"
         for name, candidate in sorted(data["candidates"].items(), key=lambda item: seconds(item[1]).value):
             yield f"| {name} | {' | '.join(_row(data, name, candidate))} |"
         gaps = [f"- {name}: {reason}" for name, reason in data["unsupported"].items()]
@@ -76,14 +79,24 @@ def markdown(groups: list[Data]) -> Iterator[str]:
     yield f"\n{facts['cpu']}, {facts['cores_usable']} cores; {_versions(facts)}"
 
 
+def stock(data: Data, name: str) -> Data | None:
+    """The layer that a candidate is compared with: its framework's own, or what people take in its place."""
+    for library in STOCK.get(name.split()[0], ()):
+        if found := data["candidates"].get(f"{library} stock{name.partition(',')[1]}{name.partition(',')[2]}"):
+            return dict(found)
+    return None
+
+
 def _row(data: Data, name: str, candidate: Data) -> Iterator[str]:
     ms, products = seconds(candidate), data["candidates"].get(PRODUCTS)
-    stock = data["candidates"].get(f"{name.split()[0]} stock")
     yield f"{1e3 * ms.value:.4g}"
     yield f"{1e3 * ms.low:.4g} - {1e3 * ms.high:.4g}"
+    yield f"{1e3 * statistics.median(s['p99'] for s in candidate['sets']):.4g}"
+    yield f"{candidate['told']['flops'] / ms.value / 1e9:.3g}" if data["subject"] == "step" else ""
     yield f"{ratio(products, candidate).value:.2f}" if products else ""
-    if stock and stock is not candidate:
-        r = ratio(stock, candidate)
+    other = stock(data, name)
+    if other and other["cell"] != candidate["cell"]:
+        r = ratio(other, candidate)
         yield f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]"
     else:
         yield ""
@@ -91,36 +104,8 @@ def _row(data: Data, name: str, candidate: Data) -> Iterator[str]:
     yield f"{statistics.median(s['import_s'] for s in candidate['sets']):.3g}" if name != PRODUCTS else ""
 
 
-def figure(groups: list[Data]) -> Any:
-    """Bars with intervals, a panel a group; the line is where the matrix products alone would end."""
-    import matplotlib
-
-    rows = max(len(data["candidates"]) for data in groups)
-    with matplotlib.rc_context(SETTINGS):
-        made, axes = panels([_title(data) for data in groups], height=0.9 + 0.26 * rows)
-        for ax, data in zip(axes, groups, strict=True):
-            _panel(ax, data)
-        made.suptitle("How long a call takes\n", x=0.01, ha="left", fontsize=13, fontweight="bold")
-        told = "median over sets of processes, with a 95 % interval; dashed: the step's matrix products alone"
-        made.text(0.0105, 1 - 0.44 / made.get_figheight(), told, fontsize=9, color=INK)
-    return made
-
-
-def _panel(ax: Any, data: Data) -> None:
-    drawn = {name: seconds(c) for name, c in data["candidates"].items() if name != PRODUCTS}
-    ordered = sorted(drawn.items(), key=lambda item: item[1].value)
-    for y, (name, ms) in enumerate(ordered):
-        ax.barh(y, 1e3 * ms.value, color=BARS.get(name.split()[0], "#56B4E9"), alpha=0.85, height=0.7)
-        ax.plot([1e3 * ms.low, 1e3 * ms.high], [y, y], color=INK, linewidth=1)
-    if PRODUCTS in data["candidates"]:
-        ax.axvline(1e3 * seconds(data["candidates"][PRODUCTS]).value, color=INK, linestyle=(0, (4, 3)), linewidth=1)
-    ax.set_yticks(range(len(ordered)), [name for name, _ in ordered])
-    ax.invert_yaxis()
-    ax.set(xlabel="milliseconds")
-    ax.set_xlim(left=0)
-
-
-def _title(data: Data) -> str:
+def title(data: Data) -> str:
+    """What a group is called."""
     return f"{data['shape']} / {data['arch']} / {data['subject']}"
 
 

@@ -1,0 +1,92 @@
+"""Pictures of plan `speed`: bars with intervals, a panel a group, and how cost grows with one size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from suite.perf.shapes import shape
+from suite.perf.speed import PRODUCTS
+from suite.report.kernels import Data, seconds, title
+from suite.report.style import INK, SETTINGS, panels, plain_ticks, save
+
+BARS = {"pytorch": "#D55E00", "torch_cells": "#D55E00", "tensorflow": "#E69F00", "jax": "#0072B2"}
+OTHER = "#56B4E9"  # other people's layers
+STYLES = {"stock": (0, (4, 2)), "fused": "-"}
+
+
+def write(groups: list[Data], out: Path) -> Iterator[Path]:
+    """speed.svg|png of the shapes, and scaling.svg|png of the sweeps where there are some."""
+    sweeps = [data for data in groups if shape(data["shape"]).sweep]
+    shapes = [data for data in groups if not shape(data["shape"]).sweep]
+    if shapes:
+        yield from save(bars(shapes), out / "speed")
+    if sweeps:
+        yield from save(scaling(sweeps), out / "scaling")
+
+
+def bars(groups: list[Data]) -> Any:
+    """Bars with intervals, a panel a group; the line is where the matrix products alone would end."""
+    import matplotlib
+
+    rows = max(len(data["candidates"]) for data in groups)
+    with matplotlib.rc_context(SETTINGS):
+        made, axes = panels([title(data) for data in groups], height=0.9 + 0.24 * rows)
+        for ax, data in zip(axes, groups, strict=True):
+            _panel(ax, data)
+        made.suptitle("How long a call takes\n", x=0.01, ha="left", fontsize=13, fontweight="bold")
+        told = "median over sets of processes, with a 95 % interval; dashed: the step's matrix products alone"
+        made.text(0.0105, 1 - 0.44 / made.get_figheight(), told, fontsize=9, color=INK)
+    return made
+
+
+def _panel(ax: Any, data: Data) -> None:
+    drawn = {name: seconds(c) for name, c in data["candidates"].items() if name != PRODUCTS}
+    ordered = sorted(drawn.items(), key=lambda item: item[1].value)
+    for y, (name, ms) in enumerate(ordered):
+        ax.barh(y, 1e3 * ms.value, color=BARS.get(name.split()[0], OTHER), alpha=0.85, height=0.7)
+        ax.plot([1e3 * ms.low, 1e3 * ms.high], [y, y], color=INK, linewidth=1)
+    if PRODUCTS in data["candidates"]:
+        ax.axvline(1e3 * seconds(data["candidates"][PRODUCTS]).value, color=INK, linestyle=(0, (4, 3)), linewidth=1)
+    ax.set_yticks(range(len(ordered)), [name for name, _ in ordered])
+    ax.invert_yaxis()
+    ax.set(xlabel="milliseconds")
+    ax.set_xlim(left=0, right=1.1e3 * max(ms.value for ms in drawn.values()))
+
+
+def scaling(groups: list[Data]) -> Any:
+    """Milliseconds over the size that grows, both on logarithmic axes; a panel a size."""
+    import matplotlib
+
+    sizes = sorted({_sweep(data)[0] for data in groups})
+    with matplotlib.rc_context(SETTINGS):
+        made, axes = panels([f"step / {size}" for size in sizes], height=3.4)
+        for ax, size in zip(axes, sizes, strict=True):
+            _curves(ax, [data for data in groups if _sweep(data)[0] == size], size)
+        handles, labels = axes[0].get_legend_handles_labels()
+        made.legend(handles, labels, loc="outside lower left", ncols=6, frameon=False, fontsize=8)
+        made.suptitle("How cost grows\n", x=0.01, ha="left", fontsize=13, fontweight="bold")
+        told = "milliseconds a training step, with 95 % intervals; black: the matrix products alone"
+        made.text(0.0105, 1 - 0.44 / made.get_figheight(), told, fontsize=9, color=INK)
+    return made
+
+
+def _sweep(data: Data) -> tuple[str, int]:
+    sweep = shape(data["shape"]).sweep
+    assert sweep is not None, "only sweeps are drawn over a size"
+    return sweep
+
+
+def _curves(ax: Any, groups: list[Data], size: str) -> None:
+    groups = sorted(groups, key=lambda data: _sweep(data)[1])
+    for name in dict.fromkeys(name for data in groups for name in data["candidates"]):
+        found = [(_sweep(data)[1], seconds(data["candidates"][name])) for data in groups if name in data["candidates"]]
+        x, ms = [value for value, _ in found], [1e3 * i.value for _, i in found]
+        library, _, impl = name.partition(" ")
+        colour = INK if name == PRODUCTS else BARS.get(library, OTHER)
+        ax.plot(x, ms, marker="o", markersize=3, color=colour, linestyle=STYLES.get(impl, (0, (1, 1.5))), label=name)
+        ax.fill_between(x, [1e3 * i.low for _, i in found], [1e3 * i.high for _, i in found], color=colour, alpha=0.15)
+    ax.set(xscale="log", yscale="log", xlabel=size, ylabel="milliseconds")
+    ax.set_ylim(bottom=0.5 * min(1e3 * seconds(c).value for data in groups for c in data["candidates"].values()))
+    plain_ticks(ax.xaxis)
