@@ -8,5 +8,6 @@ paired     blocks of two probes in the order ABBA -> the ratio of their times
 compare    is HEAD slower than BASE?  tree: checkouts; gates: what needs no clock; verdict: what pairs prove;
            outcome: what was found; summary: how it is shown
 trend      night after night, beside a fixed matrix product
-speed      every implementation in turn, beside the matrix products of its step
+speed      every implementation in turn, beside the matrix products of its step; shapes: which; plausible: what is not
+           written of it
 """

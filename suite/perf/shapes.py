@@ -20,6 +20,7 @@ ASKED: dict[str, tuple[str, ...]] = {"archs": (), "subjects": ("step",), "impls"
 class Shape:
     """One shape.
 
+    more     further subjects of some architectures
     beside   the shape with full rows that is timed in the same run
     sweep    the size that grows and its value, such as ("hidden", 128); None outside a sweep
     """
@@ -28,6 +29,7 @@ class Shape:
     sizes: Mapping[str, Any]
     archs: tuple[str, ...]
     subjects: tuple[str, ...]
+    more: Mapping[str, list[str]]
     impls: tuple[str, ...]
     sets: int
     rounds: int
@@ -74,5 +76,7 @@ def shape(name: str) -> Shape:
 
 def _shape(name: str, sizes: dict[str, Any], told: dict[str, Any], sweep: tuple[str, int] | None = None) -> Shape:
     archs, subjects, impls = (tuple(told.get(key, all_)) for key, all_ in ASKED.items())
-    often = told["sets"], told["rounds"]
-    return Shape(name, sizes, archs, subjects, impls, *often, told.get("peers", True), told.get("beside", ""), sweep)
+    asked = archs, subjects, told.get("more", {}), impls
+    return Shape(
+        name, sizes, *asked, told["sets"], told["rounds"], told.get("peers", True), told.get("beside", ""), sweep
+    )

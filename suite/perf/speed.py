@@ -15,6 +15,7 @@ import json
 import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,15 @@ from typing import Any
 from suite import clock, facts, registry
 from suite.perf import machine
 from suite.perf.driver import Block, Probe, ProbeRefused
+from suite.perf.plausible import PRODUCTS, gates, order
 from suite.perf.probe import SUBJECTS
 from suite.perf.shapes import Shape, shape
 from suite.spec.cell import Cell
 from suite.spec.contract import Unsupported
 
 SCHEMA = 1
-BLOCK_S = 0.06
-PRODUCTS = "products"  # the candidate that does nothing but the step's matrix products
-MOST_OF_PRODUCTS = 1.5  # another library's products may be faster than NumPy's, but not by this much
+BLOCK_S = 0.06  # how long a candidate is timed at a stretch, at least
+START_TOGETHER = 2  # processes of a later set
 SLOW = {"pytorch scan-compiled": "every shape takes long to compile: add --slow"}
 Say = Callable[[str], None]
 Data = dict[str, Any]
@@ -107,40 +108,6 @@ def file(out: Path, shape: str, arch: str, subject: str) -> Path:
     return out / "speed" / f"{shape}.{arch}.{subject}.json"
 
 
-def best(candidate: Data) -> float:
-    """The fastest call of all, in seconds."""
-    return min(min(s["min"]) for s in candidate["sets"])
-
-
-def gates(data: Data) -> Iterator[str]:
-    """What cannot be believed of a group's data."""
-    for name, candidate in data["candidates"].items():
-        if not (math.isfinite(best(candidate)) and best(candidate) > 0):
-            yield f"{name} took {best(candidate)} s"
-        if name != PRODUCTS and not all(math.isfinite(x) for x in candidate["told"].get("losses", [])):
-            yield f"{name} has a loss that is not finite"
-        for s in candidate["sets"]:
-            if not 0.9 <= s["accounted"] <= 1.0 + 1e-6:
-                yield f"{name}: its calls make {s['accounted']:.0%} of the time that passed while they ran"
-    least = data["candidates"].get(PRODUCTS)
-    if least and data["subject"] == "step":
-        for name, candidate in data["candidates"].items():
-            if best(candidate) < best(least) / MOST_OF_PRODUCTS:
-                yield f"{name} took {_ms(candidate)}, its matrix products alone {_ms(least)}"
-
-
-def order(small: Data, large: Data) -> Iterator[str]:
-    """What cannot be believed of two subjects, of which the second does all that the first does, and more."""
-    for name in small["candidates"].keys() & large["candidates"].keys():
-        one, more = small["candidates"][name], large["candidates"][name]
-        if not best(one) <= best(more):
-            yield f"{name}: {small['subject']} took {_ms(one)}, {large['subject']} {_ms(more)}, and it does more"
-
-
-def _ms(candidate: Data) -> str:
-    return f"{1e3 * best(candidate):.3g} ms"
-
-
 def _beside(data: Data, out: Path) -> Iterator[str]:
     """`order` of a step and of the outputs alone, where both have been measured."""
     other = {"step": "forward", "forward": "step"}.get(data["subject"], "")
@@ -167,30 +134,38 @@ def _offered(group: Group, slow: bool) -> tuple[dict[str, Cell], dict[str, str]]
     return offered, gaps
 
 
-def _empty(cell: Cell, told: Data) -> Data:
+def _start(cell: Cell, told: Data) -> Data:
     """A candidate before its first set: the surroundings are kept once a group, of each process only its threads."""
     pools = {pool["internal_api"]: pool["num_threads"] for pool in told["facts"]["thread_pools"]}
-    keys = ("ran", "flops", "parameters", "losses")
-    kept = {key: told[key] for key in keys if key in told} | {"pools": pools}
-    return {"cell": cell.as_json(), "key": cell.key, "told": kept, "sets": []}
+    kept: Data = {name: told[name] for name in ("ran", "flops", "parameters", "losses") if name in told}
+    kept |= {name: _short(told[name]) for name in ("import_s", "build_s", "first_s") if name in told}
+    return {"cell": cell.as_json(), "key": cell.key, "told": kept | {"pools": pools}, "sets": []}
+
+
+def _refusal(probe: Probe) -> str:
+    """Wait until it is warm; why it cannot be, or nothing."""
+    try:
+        probe.ready()
+    except ProbeRefused as reason:
+        return str(reason)
+    return ""
 
 
 def _set(
     group: Group, cells: dict[str, Cell], found: Data, unsupported: dict[str, str], number: int, rounds: int
 ) -> None:
-    """Fresh processes of every candidate; one after the other they import and compile, then they run in turn."""
+    """Fresh processes of every candidate, which run in turn. Those of the first set import and compile one by one."""
     with contextlib.ExitStack() as stack:
         probes = {}
         for name, cell in cells.items():
             subject = "gemm" if name == PRODUCTS else group.subject
-            probe = stack.enter_context(Probe(cell, subject, check=number == 0 and name != PRODUCTS))
-            try:
-                told = probe.ready()
-            except ProbeRefused as reason:
-                unsupported[name] = str(reason)
-                continue
-            probes[name] = probe
-            found.setdefault(name, _empty(cell, told))
+            probes[name] = stack.enter_context(Probe(cell, subject, check=number == 0 and name != PRODUCTS))
+        with ThreadPoolExecutor(START_TOGETHER if number else 1) as pool:
+            refused = dict(zip(probes, pool.map(_refusal, probes.values()), strict=True))
+        unsupported |= {name: reason for name, reason in refused.items() if reason}
+        probes = {name: probe for name, probe in probes.items() if not refused[name]}
+        for name, probe in probes.items():
+            found.setdefault(name, _start(cells[name], probe.told))
         counts = {name: _length(probe) for name, probe in probes.items()}
         runs: dict[str, list[Run]] = {name: [] for name in probes}
         for k in range(rounds):
@@ -209,8 +184,6 @@ def _set(
                 "cpu_per_s": _short(used / took),
                 "foreign_per_s": _short(max(0.0, sum(run.busy_s for run in several) - used) / passed),
                 "switches": sum(b.switches for b in blocks),
-                "first_s": _short(probes[name].told["first_s"]),
-                "import_s": _short(probes[name].told.get("import_s", 0.0)),
             }
         )
 

@@ -101,5 +101,5 @@ def _groups(
         )
         for name, asked in ((name, shape(name)) for name in names or shapes())
         for arch in archs or asked.archs
-        for subject in subjects or asked.subjects
+        for subject in subjects or (*asked.subjects, *asked.more.get(arch, ()))
     ]

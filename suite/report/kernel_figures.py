@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from suite.perf.plausible import PRODUCTS
 from suite.perf.shapes import shape
-from suite.perf.speed import PRODUCTS
 from suite.report.kernels import Data, seconds, title
 from suite.report.style import INK, SETTINGS, panels, plain_ticks, save
 

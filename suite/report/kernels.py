@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from suite import stats
-from suite.perf.speed import PRODUCTS
+from suite.perf.plausible import PRODUCTS
 from suite.report import targets
 
 STOCK = {"pytorch": ("pytorch",), "tensorflow": ("tensorflow",), "jax": ("flax", "haiku")}  # JAX itself ships none
@@ -100,8 +100,8 @@ def _row(data: Data, name: str, candidate: Data) -> Iterator[str]:
         yield f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]"
     else:
         yield ""
-    yield f"{statistics.median(s['first_s'] for s in candidate['sets']):.3g}"
-    yield f"{statistics.median(s['import_s'] for s in candidate['sets']):.3g}" if name != PRODUCTS else ""
+    yield f"{candidate['told']['first_s']:.3g}"
+    yield f"{candidate['told']['import_s']:.3g}" if name != PRODUCTS else ""
 
 
 def title(data: Data) -> str:

@@ -1,0 +1,45 @@
+"""What of a group's times cannot be believed: such a group is not written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+PRODUCTS = "products"  # the candidate that does nothing but the step's matrix products
+MOST_OF_PRODUCTS = 1.5  # another library's products may be faster than NumPy's, but not by this much
+Data = dict[str, Any]
+
+
+def best(candidate: Data) -> float:
+    """The fastest call of all, in seconds."""
+    return min(min(s["min"]) for s in candidate["sets"])
+
+
+def gates(data: Data) -> Iterator[str]:
+    """What cannot be believed of a group's data."""
+    for name, candidate in data["candidates"].items():
+        if not (math.isfinite(best(candidate)) and best(candidate) > 0):
+            yield f"{name} took {best(candidate)} s"
+        if name != PRODUCTS and not all(math.isfinite(x) for x in candidate["told"].get("losses", [])):
+            yield f"{name} has a loss that is not finite"
+        for s in candidate["sets"]:
+            if not 0.9 <= s["accounted"] <= 1.0 + 1e-6:
+                yield f"{name}: its calls make {s['accounted']:.0%} of the time that passed while they ran"
+    least = data["candidates"].get(PRODUCTS)
+    if least and data["subject"] == "step":
+        for name, candidate in data["candidates"].items():
+            if best(candidate) < best(least) / MOST_OF_PRODUCTS:
+                yield f"{name} took {_ms(candidate)}, its matrix products alone {_ms(least)}"
+
+
+def order(small: Data, large: Data) -> Iterator[str]:
+    """What cannot be believed of two subjects, of which the second does all that the first does, and more."""
+    for name in small["candidates"].keys() & large["candidates"].keys():
+        one, more = small["candidates"][name], large["candidates"][name]
+        if not best(one) <= best(more):
+            yield f"{name}: {small['subject']} took {_ms(one)}, {large['subject']} {_ms(more)}, and it does more"
+
+
+def _ms(candidate: Data) -> str:
+    return f"{1e3 * best(candidate):.3g} ms"
