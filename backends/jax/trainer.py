@@ -43,6 +43,8 @@ class Trainer:
         self._dtype = np.dtype(precision)
         self._stacks = {prefix: make(net, prefix) for prefix in stacks(net)}
         self._layout = identity(shapes(net))
+        for runner in self._stacks.values():
+            self._layout |= runner.layout
         one = partial(_update, net, self._stacks, optim, self._layout)
         self._run_update = jax.jit(one, donate_argnums=(0, 1))
         self._run_updates = jax.jit(partial(_updates, one), donate_argnums=(0, 1))
@@ -160,7 +162,7 @@ def _update(
 ) -> tuple[Weights, Slots, jax.Array]:
     """One update; scalars are (lr, c1, c2). The report: the rows of the loss, then the norm of each gradient."""
     rows, grads = _gradients(net, stacks, p, batch)
-    each = norms(to_canonical(layout, grads))
+    each = norms({name: grads[name] for name in layout})
     p, slots = update(optim, p, grads, slots, jnp.linalg.norm(each), *scalars)
     return p, slots, jnp.concatenate([rows, each])
 
