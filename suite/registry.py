@@ -20,7 +20,8 @@ from suite.spec.contract import IMPLEMENTATIONS, Backend, Task, Unsupported
 from suite.spec.offer import offered
 
 BACKENDS = ("reference", "pytorch", "tensorflow", "jax")
-PEERS = ("flax", "equinox", "haiku", "torch_cells", "keras_fit")  # backends by name alone: they are in no list or table
+# backends by name alone: they are in no list or table
+PEERS = ("flax", "equinox", "haiku", "torch_cells", "keras_jit", "keras_fit")
 
 
 class UnknownName(ValueError):

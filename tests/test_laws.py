@@ -28,6 +28,7 @@ ALLOWED = {
     "backends/peers/equinox": {"suite.spec", "jax", "backends.jax", "backends.peers.jax_layers", "equinox"},
     "backends/peers/haiku": {"suite.spec", "jax", "backends.jax", "backends.peers.jax_layers", "haiku"},
     "backends/peers/torch_cells": {"suite.spec", "torch", "backends.pytorch"},
+    "backends/peers/keras_jit": {"suite.spec", "tensorflow", "backends.tensorflow"},
     "backends/peers/keras_fit": {"suite.spec", "backends.tensorflow"},
 }  # fmt: skip
 ONLY = {"mlflow": "suite/sinks/mlflow.py"}  # library -> the one file that may import it

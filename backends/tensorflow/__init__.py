@@ -82,9 +82,14 @@ def setup(precision: Precision, device: str, threads: int) -> None:
 
 def build(net: Net, impl: str, optim: Optim, snapshot: Snapshot, precision: Precision, device: str) -> Model:
     """The network on its device, or Unsupported with its reason. RuntimeError if `setup` was for another device."""
+    return made(offered(NAME, TABLE, GAPS, net.arch.name, impl), net, optim, snapshot, precision, device)
+
+
+def made(maker: str, net: Net, optim: Optim, snapshot: Snapshot, precision: Precision, device: str) -> Model:
+    """The network around the layers of "module:function". RuntimeError if `setup` was for another device."""
     import tensorflow as tf
 
-    module, function = offered(NAME, TABLE, GAPS, net.arch.name, impl).split(":")
+    module, function = maker.split(":")
     ready = "cuda" if tf.config.list_logical_devices("GPU") else "cpu"
     if device != ready:
         raise RuntimeError(f"tensorflow was set up for {ready!r} and not for {device!r}; start a new process")

@@ -56,7 +56,7 @@ def lstm(net: Net, prefix: str, dtype: tf.DType, device: str) -> Stock:
 class Stock:
     """A stack of Keras' layers. ``params`` are the layers' own variables by canonical name, b and c in one."""
 
-    compiled = False
+    compiled = False  # by XLA, with everything around it
 
     def __init__(self, net: Net, prefix: str, dtype: tf.DType, layer: type[keras.layers.RNN], **options: Any) -> None:
         self._layer, self._cudnn = layer.__name__, options.get("use_cudnn", False)
@@ -93,4 +93,5 @@ class Stock:
     def ran(self) -> set[str]:
         """The layer and its kernels."""
         kernels = "cuDNN" if self._cudnn else "Keras' tf.while_loop"
-        return {f"keras.layers.{self._layer}, {kernels} in a tf.function"}
+        jit = " under XLA" if self.compiled else ""
+        return {f"keras.layers.{self._layer}, {kernels} in a tf.function{jit}"}
