@@ -23,7 +23,7 @@ def markdown(groups: list[Data], ratio: Ratio) -> Iterator[str]:
     for target in tomllib.loads(FILE.read_text(encoding="utf-8"))["target"]:
         candidates = steps.get((target["shape"], target["arch"]), {})
         for aimed in target["ratios"]:
-            slow, fast = aimed["slow"], _fastest(candidates, aimed["fast"])
+            slow, fast = _fastest(candidates, aimed["slow"]), _fastest(candidates, aimed["fast"])
             if slow in candidates and fast in candidates:
                 r = ratio(candidates[slow], candidates[fast])
                 what = f"{target['shape']} | {target['arch']} | {slow} / {fast}"
@@ -45,8 +45,8 @@ def verdict(r: Interval, least: float) -> str:
 
 
 def _fastest(candidates: Data, name: str) -> str:
-    """ "best jax" -> the fastest candidate of jax; any other name is its own."""
-    if not name.startswith("best "):
-        return name
-    of = [n for n in candidates if n.startswith(f"{name[5:]} ") and "," not in n]
+    """ "best jax" -> the fastest candidate of jax but for native; "a | b" -> the faster; any other name is its own."""
+    of = [n for n in name.split(" | ") if n in candidates]
+    if name.startswith("best "):
+        of = [n for n in candidates if n.startswith(f"{name[5:]} ") and "," not in n and "native" not in n]
     return min(of, key=lambda n: statistics.median(m for s in candidates[n]["sets"] for m in s["min"]), default=name)
