@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_info
 import suite
 from suite.spec.contract import SPEC_VERSION
 
-PACKAGES = ("numpy", "scipy", "torch", "tensorflow", "keras", "jax", "jaxlib", "mlflow")
+PACKAGES = ("numpy", "scipy", "torch", "tensorflow", "keras", "jax", "jaxlib", "flax", "equinox", "dm-haiku", "mlflow")
 SWITCHES = (  # beginnings of names; none that could hold a secret
     *("OMP_", "KMP_", "MKL_NUM", "MKL_CBWR", "OPENBLAS_", "CUDA_VISIBLE", "CUBLAS_", "NVIDIA_TF32", "PJRT_NPROC"),
     *("GLIBC_TUNABLES", "MALLOC_"),
