@@ -22,6 +22,7 @@ BACKENDS = ("pytorch", "tensorflow", "jax")
         "python -m suite speed --shape small --arch gru --backend jax --sets 2",
         "python -m suite speed --shape braun --arch lstm --subject forward --threads 1",
         "python -m suite speed --draw",
+        "python -m suite speed --fill README.md --results results/published",
     )
 )
 @several("shape", "Only this shape")
@@ -36,6 +37,11 @@ BACKENDS = ("pytorch", "tensorflow", "jax")
 @click.option("--slow", is_flag=True, help="Also what takes minutes to compile.")
 @click.option("--again", is_flag=True, help="Measure also what has been measured before.")
 @click.option("--draw", is_flag=True, help="Measure nothing: draw what there is.")
+@click.option(
+    "--fill",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Measure nothing: put a GRU's table between the marks of this Markdown page.",
+)
 @RESULTS
 @click.pass_context
 def speed(
@@ -53,6 +59,7 @@ def speed(
     slow: bool,
     again: bool,
     draw: bool,
+    fill: Path | None,
     results: Path,
 ) -> None:
     """Time every implementation in turn with the others, beside the matrix products of a step alone.
@@ -60,8 +67,11 @@ def speed(
     What has a file in <results>/speed is not measured again. Leave the machine alone meanwhile. Exit code 1 if a
     candidate failed, or could not be believed: its group has no file then.
     """
-    from suite.report import kernels
+    from suite.report import kernels, summary
 
+    if fill:
+        summary.fill(fill, kernels.short(kernels.read(results)), "speed")
+        return
     failed = False
     groups = [] if draw else _groups(shapes, archs, subjects, backends, impls, threads, peers)
     for k, group in enumerate(groups):

@@ -19,6 +19,7 @@ from suite.perf.plausible import PRODUCTS
 from suite.report import targets
 
 STOCK = {"pytorch": ("pytorch",), "tensorflow": ("tensorflow",), "jax": ("flax", "haiku")}  # JAX itself ships none
+SHORT = ("small", "braun", "long")  # the columns of the README
 Data = dict[str, Any]
 
 
@@ -71,12 +72,39 @@ def markdown(groups: list[Data]) -> Iterator[str]:
         yield f"{_shape(first['cell'])}; {len(first['sets'])} sets of processes, {rounds} rounds each\n"
         yield "| | ms | 95 % | p99, ms | GFLOP/s | share of products | times stock | first call, s | import, s |"
         yield "|---|--:|--:|--:|--:|--:|--:|--:|--:|"
-        for name, candidate in sorted(data["candidates"].items(), key=lambda item: seconds(item[1]).value):
-            yield f"| {name} | {' | '.join(_row(data, name, candidate))} |"
+        for name in _fastest_first(data):
+            yield f"| {name} | {' | '.join(_row(data, name, data['candidates'][name]))} |"
         gaps = [f"- {name}: {reason}" for name, reason in data["unsupported"].items()]
         yield from ([""] if gaps else []) + gaps
     facts = groups[0]["facts"]
     yield f"\n{facts['cpu']}, {facts['cores_usable']} cores; {_versions(facts)}"
+
+
+def short(groups: list[Data]) -> str:
+    """A GRU's training step for a README: a row a candidate, a column a shape; the fastest of the first shape first."""
+    found = {d["shape"]: d for d in groups if (d["arch"], d["subject"]) == ("gru", "step") and d["shape"] in SHORT}
+    shapes = [name for name in SHORT if name in found]
+    if not shapes:
+        raise ValueError(f"speed: no step of a gru at {', '.join(SHORT)} was measured")
+    names = dict.fromkeys(name for shape in shapes for name in _fastest_first(found[shape]))
+    lines = [f"| | {' | '.join(shapes)} |", "|---|" + "--:|" * len(shapes)]
+    lines += [f"| {name} | {' | '.join(_short(found[shape], name) for shape in shapes)} |" for name in names]
+    cells = [f"{shape}: {_shape(next(iter(found[shape]['candidates'].values()))['cell'])}" for shape in shapes]
+    facts = found[shapes[0]]["facts"]
+    told = f"{facts['cpu']}, {facts['cores_usable']} cores; {_versions(facts)}"
+    return "\n".join([*lines, "", *(f"- {cell}" for cell in cells), f"- measured on {told}"])
+
+
+def _fastest_first(data: Data) -> list[str]:
+    return sorted(data["candidates"], key=lambda name: seconds(data["candidates"][name]).value)
+
+
+def _short(data: Data, name: str) -> str:
+    """Milliseconds and half an interval's width in per cent."""
+    if name not in data["candidates"]:
+        return ""
+    i = seconds(data["candidates"][name])
+    return f"{1e3 * i.value:.3g} ±{50 * (i.high - i.low) / i.value:.0f} %"
 
 
 def stock(data: Data, name: str) -> Data | None:
