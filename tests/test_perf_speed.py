@@ -157,7 +157,7 @@ def test_a_page_and_a_figure(tmp_path: Path) -> None:
     assert kernels.short(kernels.read(tmp_path)).splitlines()[2:6] == [
         "| products | 1.16 ±22 % |",
         "| jax scan | 2.32 ±22 % |",
-        "| flax stock | 4.64 ±22 % |",
+        "| flax stock | 4.63 ±22 % |",
         "",
     ]
     page, *pictures = kernels.write(tmp_path, tmp_path / "report")
