@@ -71,7 +71,7 @@ def measured(times: dict[str, float], shape: str = "small", sets: int = 3, round
         found[name] = {
             "cell": cell.as_json(),
             "key": cell.key,
-            "told": {"losses": [2.3], "flops": 4e6, "first_s": 1.0, "import_s": 0.5},
+            "told": {"losses": [2.3], "flops": 4e6, "first_s": 1.0, "import_s": 0.5, "build_s": 0.1},
             "sets": several,
         }
     facts = {"cpu": "a cpu", "cores_usable": 2, "versions": {"python": "3.12"}}
@@ -165,7 +165,9 @@ def test_a_page_and_a_figure(tmp_path: Path) -> None:
     assert "B32 T50 I32 H64; float32, 1 thread(s); 3 sets of processes, 4 rounds each" in text
     assert "| 2.00 [2.00, 2.00] |" in text
     assert "- pytorch fused: not there" in text
-    assert [p.name for p in pictures] == ["speed.svg", "speed.png", "scaling.svg", "scaling.png"]
+    assert [p.name for p in pictures] == [
+        f"{n}.{kind}" for n in ("speed", "start", "scaling") for kind in ("svg", "png")
+    ]
     assert all(p.stat().st_size > 1000 for p in pictures)
     with pytest.raises(ValueError, match="nothing was measured below"):
         kernels.read(tmp_path / "report")

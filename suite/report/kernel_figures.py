@@ -1,4 +1,4 @@
-"""Pictures of plan `speed`: bars with intervals, a panel a group, and how cost grows with one size."""
+"""Pictures of plan `speed`: bars with intervals, a panel a group; what the first update costs; how cost grows."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from typing import Any
 
 from suite.perf.plausible import PRODUCTS
 from suite.perf.shapes import shape
-from suite.report.kernels import Data, seconds, title
+from suite.report.kernels import Data, ratio, seconds, title
 from suite.report.style import INK, SETTINGS, panels, plain_ticks, save
 
 BARS = {"pytorch": "#D55E00", "torch_cells": "#D55E00", "tensorflow": "#E69F00", "jax": "#0072B2"}
 OTHER = "#56B4E9"  # other people's layers
+PARTS = {"import_s": ("import", "#BBBBBB"), "build_s": ("build", "#009E73"), "first_s": ("first call", "#0072B2")}
 STYLES = {"stock": (0, (4, 2)), "fused": "-"}
 
 
 def write(groups: list[Data], out: Path) -> Iterator[Path]:
-    """speed.svg|png of the shapes, and scaling.svg|png of the sweeps where there are some."""
+    """speed.svg|png and start.svg|png of the shapes, and scaling.svg|png of the sweeps where there are some."""
     sweeps = [data for data in groups if shape(data["shape"]).sweep]
     shapes = [data for data in groups if not shape(data["shape"]).sweep]
     if shapes:
         yield from save(bars(shapes), out / "speed")
+        yield from save(starts([data for data in shapes if data["subject"] == "step"] or shapes), out / "start")
     if sweeps:
         yield from save(scaling(sweeps), out / "scaling")
 
@@ -35,24 +37,54 @@ def bars(groups: list[Data]) -> Any:
         made, axes = panels([title(data) for data in groups], height=0.9 + 0.24 * rows)
         for ax, data in zip(axes, groups, strict=True):
             _panel(ax, data)
-        made.suptitle("How long a call takes\n", x=0.01, ha="left", fontsize=13, fontweight="bold")
-        told = "median over sets of processes, with a 95 % interval; dashed: the step's matrix products alone"
-        made.text(0.0105, 1 - 0.44 / made.get_figheight(), told, fontsize=9, color=INK)
+        told = "median over sets of processes, with a 95 % interval; dashed: the step's matrix products alone, of which"
+        _head(made, "How long a call takes", f"{told} each bar ends with its share")
     return made
+
+
+def _head(made: Any, title: str, told: str) -> None:
+    made.suptitle(f"{title}\n", x=0.01, ha="left", fontsize=13, fontweight="bold")
+    made.text(0.0105, 1 - 0.44 / made.get_figheight(), told, fontsize=9, color=INK)
 
 
 def _panel(ax: Any, data: Data) -> None:
     drawn = {name: seconds(c) for name, c in data["candidates"].items() if name != PRODUCTS}
     ordered = sorted(drawn.items(), key=lambda item: item[1].value)
+    least = data["candidates"].get(PRODUCTS)
     for y, (name, ms) in enumerate(ordered):
         ax.barh(y, 1e3 * ms.value, color=BARS.get(name.split()[0], OTHER), alpha=0.85, height=0.7)
         ax.plot([1e3 * ms.low, 1e3 * ms.high], [y, y], color=INK, linewidth=1)
-    if PRODUCTS in data["candidates"]:
-        ax.axvline(1e3 * seconds(data["candidates"][PRODUCTS]).value, color=INK, linestyle=(0, (4, 3)), linewidth=1)
+        if least:
+            share = f"  {ratio(least, data['candidates'][name]).value:.2f}"
+            ax.text(1e3 * max(ms.value, min(ms.high, 1.1 * ms.value)), y, share, va="center", fontsize=7, color=INK)
+    if least:
+        ax.axvline(1e3 * seconds(least).value, color=INK, linestyle=(0, (4, 3)), linewidth=1)
     ax.set_yticks(range(len(ordered)), [name for name, _ in ordered])
     ax.invert_yaxis()
     ax.set(xlabel="milliseconds")
-    ax.set_xlim(left=0, right=1.1e3 * max(ms.value for ms in drawn.values()))
+    ax.set_xlim(left=0, right=1.2e3 * max(ms.value for ms in drawn.values()))
+
+
+def starts(groups: list[Data]) -> Any:
+    """Seconds until the first update is done: import, building, and the first call, which compiles; a panel a group."""
+    import matplotlib
+
+    rows = max(len(data["candidates"]) for data in groups)
+    with matplotlib.rc_context(SETTINGS):
+        made, axes = panels([title(data) for data in groups], height=0.9 + 0.24 * rows)
+        for ax, data in zip(axes, groups, strict=True):
+            told = {name: c["told"] for name, c in data["candidates"].items() if name != PRODUCTS}
+            names = sorted(told, key=lambda name: sum(told[name][part] for part in PARTS))
+            left = [0.0] * len(names)
+            for part, (what, colour) in PARTS.items():
+                width = [told[name][part] for name in names]
+                ax.barh(names, width, left=left, height=0.7, color=colour, label=what)
+                left = [a + b for a, b in zip(left, width, strict=True)]
+            ax.invert_yaxis()
+            ax.set(xlabel="seconds")
+        made.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=3, frameon=False, fontsize=8)
+        _head(made, "What the first update costs", "in a fresh process that is alone on the machine, once")
+    return made
 
 
 def scaling(groups: list[Data]) -> Any:
@@ -66,9 +98,7 @@ def scaling(groups: list[Data]) -> Any:
             _curves(ax, [data for data in groups if _sweep(data)[0] == size], size)
         handles, labels = axes[0].get_legend_handles_labels()
         made.legend(handles, labels, loc="outside lower left", ncols=6, frameon=False, fontsize=8)
-        made.suptitle("How cost grows\n", x=0.01, ha="left", fontsize=13, fontweight="bold")
-        told = "milliseconds a training step, with 95 % intervals; black: the matrix products alone"
-        made.text(0.0105, 1 - 0.44 / made.get_figheight(), told, fontsize=9, color=INK)
+        _head(made, "How cost grows", "milliseconds a step, with 95 % intervals; black: the matrix products alone")
     return made
 
 
