@@ -120,3 +120,4 @@ def _curves(ax: Any, groups: list[Data], size: str) -> None:
     ax.set(xscale="log", yscale="log", xlabel=size, ylabel="milliseconds")
     ax.set_ylim(bottom=0.5 * min(1e3 * seconds(c).value for data in groups for c in data["candidates"].values()))
     plain_ticks(ax.xaxis)
+    plain_ticks(ax.yaxis)
