@@ -13,6 +13,7 @@ WHAT = {
     "scan": "a loop over time in the framework's operations",
     "scan-compiled": "the same loop, compiled by torch.compile or XLA",
     "fused": "a loop over time whose derivative is written by hand",
+    "native": "the same loop and derivative in C++, compiled on first use",
 }
 
 

@@ -34,7 +34,7 @@ def ok(c: Cell, plan: str = PLAN, score: float | None = None) -> Record:
     ms = {"pytorch": 4.0, "tensorflow": 6.0, "jax": 3.0}.get(c.backend, 20.0) * {"rnn": 1.0, "gru": 2.2}.get(
         c.arch, 2.6
     )
-    ms *= {"stock": 0.4, "scan": 1.0, "scan-compiled": 0.7, "fused": 0.5}[c.impl]
+    ms *= {"stock": 0.4, "scan": 1.0, "scan-compiled": 0.7, "fused": 0.5, "native": 0.3}[c.impl]
     steps = range(20, c.steps + 1, 20)
     curve = [
         {

@@ -46,7 +46,7 @@ refused("other device", Unsupported, lambda: backend.setup("float64", "tpu", 3))
 refused("unlike setup", RuntimeError, lambda: build(precision="float32"))
 refused("no device", Unsupported, lambda: build(device="cuda"))
 refused("gap", Unsupported, lambda: build("stock"))
-refused("no such implementation", Unsupported, lambda: build("native"))
+refused("no such implementation", Unsupported, lambda: build("quantum"))
 
 model = build()
 from backends.jax import trainer
@@ -99,7 +99,7 @@ def said() -> dict[str, object]:
         ("unlike setup", "float32 was asked for, but setup chose float64"),
         ("no device", "jax sees no cuda device in this process"),
         ("gap", "JAX ships no layer of this architecture"),
-        ("no such implementation", "jax has no gru/native; it has rnn/scan"),
+        ("no such implementation", "jax has no gru/quantum; it has rnn/scan"),
         ("id", "x holds ids 1..5; they must lie in 0..4"),
     ],
 )

@@ -34,6 +34,7 @@ GAPS = {
     ("*", "stock"): "JAX ships no layer of this architecture; use impl=scan",
     ("lstm", "stock"): "jax.experimental.rnn.lstm is a cuDNN kernel for float32, and a CPU has none; use impl=scan",
     ("*", "scan-compiled"): "scan is already compiled by XLA",
+    ("*", "native"): "the C++ kernel is written for PyTorch alone; use impl=fused",
     ("*", "fused"): "no derivative by hand is written for this step; use impl=scan",
     **dict.fromkeys(
         ((arch, "fused") for arch in _ATTENTIVE),

@@ -1,4 +1,4 @@
-"""PyTorch: its own layers, the specification's scan, eager and under torch.compile, and a scan derived by hand."""
+"""PyTorch: its own layers, the specification's scan, eager and compiled, and one derived by hand, also in C++."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ TABLE = {
     **{(arch, "scan"): "backends.pytorch.scan:make" for arch in (*_CELLS, *_NETWORKS, *_ATTENTIVE)},
     **{(arch, "scan-compiled"): "backends.pytorch.scan:make_compiled" for arch in (*_CELLS, *_NETWORKS)},
     **{(arch, "fused"): "backends.pytorch.fused:make" for arch in (*_BY_HAND, *_NETWORKS)},
+    **{(arch, "native"): "backends.pytorch.native:make" for arch in (*_BY_HAND, *_NETWORKS)},
     ("transformer", "scan"): "backends.pytorch.transformer:make",
     ("transformer", "scan-compiled"): "backends.pytorch.transformer:make_compiled",
 }
@@ -41,12 +42,17 @@ GAPS = {
         ((arch, "scan-compiled") for arch in _ATTENTIVE),
         "the loop that asks the attention at every step is not compiled here; use impl = scan",
     ),
-    ("*", "fused"): "no derivative by hand is written for this step; use impl = scan",
     **dict.fromkeys(
-        ((arch, "fused") for arch in _ATTENTIVE),
+        (("*", "fused"), ("*", "native")), "no derivative by hand is written for this step; use impl = scan"
+    ),
+    **dict.fromkeys(
+        ((arch, impl) for arch in _ATTENTIVE for impl in ("fused", "native")),
         "the step that asks the attention has no derivative by hand; use impl = scan",
     ),
-    ("transformer", "fused"): "a Transformer has no loop over time to derive by hand; use impl = scan",
+    **dict.fromkeys(
+        (("transformer", "fused"), ("transformer", "native")),
+        "a Transformer has no loop over time to derive by hand; use impl = scan",
+    ),
     ("transformer", "stock"): "torch.nn.TransformerEncoderLayer trains biases of q, k and v; use impl = scan",
 }
 

@@ -37,13 +37,13 @@ class Recurrence(torch.autograd.Function):
     def forward(ctx: Any, step: Step, reverse: bool, valid: Tensor | None, a: Tensor, *given: Tensor) -> State:
         """Shapes as in `loop`."""
         cell = CELLS[step]
-        weights, state, taps = _split(cell, given)
+        weights, state, taps = split(cell, given)
         p, steps, (rows, width) = _read(step, cell, weights), len(a), state[0].shape
         tape = a.new_empty(steps, rows, len(cell.columns) * width)
         stacks = [s.new_empty(steps + 1, rows, width) for s in state]
         for stack, s in zip(stacks, state, strict=True):
             stack[-1 if reverse else 0] = s
-        olds, nows = _neighbours(_each(stacks), reverse)
+        olds, nows = neighbours(_each(stacks), reverse)
         new = [s.new_empty(steps, rows, width) for s in state] if taps else []  # before the taps are added
         news, added = _each(new) or nows, _each(taps)
         reads, writes = cell.forward_cuts
@@ -59,7 +59,7 @@ class Recurrence(torch.autograd.Function):
                     torch.where(masks[t], s, old, out=s)
         ctx.step, ctx.reverse = step, reverse
         ctx.save_for_backward(valid, tape, *weights, *stacks, *new)
-        _, y = _neighbours(stacks[0], reverse)
+        _, y = neighbours(stacks[0], reverse)
         y = y if valid is None else torch.where(valid, y, 0.0)
         return y, *(stack[0 if reverse else -1] for stack in stacks)
 
@@ -69,8 +69,8 @@ class Recurrence(torch.autograd.Function):
         """dy (T, B, H), dlast (B, H) each -> the gradients of what `forward` took."""
         cell, reverse = CELLS[ctx.step], ctx.reverse
         valid, tape, *saved = ctx.saved_tensors
-        weights, stacks, new = _split(cell, saved)
-        p, pairs = _read(ctx.step, cell, weights), [_neighbours(s, reverse) for s in stacks]
+        weights, stacks, new = split(cell, saved)
+        p, pairs = _read(ctx.step, cell, weights), [neighbours(s, reverse) for s in stacks]
         before, after = zip(*pairs, strict=True)
         dtaps = [torch.empty_like(s) for s in new]
         through = None  # dL/dh on its way over pads, unless a gate of 1 is its way
@@ -142,7 +142,7 @@ def _factors(
             yield t, ks[t - start]
 
 
-def _split(cell: Cell, given: Sequence[Tensor]) -> tuple[Parts, Parts, Parts]:
+def split(cell: Cell, given: Sequence[Tensor]) -> tuple[Parts, Parts, Parts]:
     """The weights, what there is of each part of the state, and what there may be of it besides."""
     weights, state = len(cell.names), len(cell.names) + len(cell.kept)
     return given[:weights], given[weights:state], given[state:]
@@ -154,7 +154,7 @@ def _read(step: Step, cell: Cell, weights: Parts) -> Weights:
     return p | {f"{name}_T": w.t() for name, w in p.items() if name.startswith("U")}
 
 
-def _neighbours(states: Any, reverse: bool) -> tuple[Any, Any]:
+def neighbours(states: Any, reverse: bool) -> tuple[Any, Any]:
     """T + 1 states -> those before and those after each step, T each."""
     return (states[1:], states[:-1]) if reverse else (states[:-1], states[1:])
 

@@ -19,6 +19,8 @@ TABLE = {(arch, "scan"): "backends.reference.trainer:Trainer" for arch in ARCHS}
 GAPS = {
     ("*", "stock"): "NumPy ships no recurrent layer",
     ("*", "scan-compiled"): "NumPy has no compiler",
+    ("*", "fused"): "scan is derived by hand already",
+    ("*", "native"): "the C++ kernel is written for PyTorch alone; use backend = pytorch",
 }
 
 

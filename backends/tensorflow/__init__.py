@@ -38,6 +38,7 @@ TABLE = {
 }
 GAPS = {
     ("*", "stock"): "Keras ships no layer of this architecture; use impl = scan",
+    ("*", "native"): "the C++ kernel is written for PyTorch alone; use impl = fused",
     ("*", "fused"): "no derivative by hand is written for this step; use impl = scan-compiled",
     **dict.fromkeys(
         ((arch, "fused") for arch in _ATTENTIVE),

@@ -23,7 +23,7 @@ LINES: dict[str, dict[str, Any]] = {  # equal curves lie on each other: a wide p
     "jax": {"linestyle": (0, (1, 1.8)), "linewidth": 1.7},
     "reference": {"linestyle": (0, (6, 2, 1, 2)), "linewidth": 1.2},
 }
-MARKERS = {"stock": "s", "scan": "o", "scan-compiled": "^", "fused": "v"}
+MARKERS = {"stock": "s", "scan": "o", "scan-compiled": "^", "fused": "v", "native": "P"}
 SETTINGS = {
     "figure.facecolor": "white",
     "font.family": "DejaVu Sans",  # it comes with matplotlib: the same glyphs everywhere

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from suite.spec.arch import Arch
 
 SPEC_VERSION = "1"  # changes whenever the meaning of a Cell changes: a new value voids every resume
-IMPLEMENTATIONS = ("stock", "scan", "scan-compiled", "fused")
+IMPLEMENTATIONS = ("stock", "scan", "scan-compiled", "fused", "native")
 PAD, BOS, EOS, UNK = 0, 1, 2, 3  # one numbering for every vocabulary that needs them
 
 Array = NDArray[Any]
