@@ -1,6 +1,6 @@
 # Everything a contributor types. Needs Python 3.11-3.13 and make; the first call sets up .venv (see `make help`).
 .DEFAULT_GOAL := help
-.PHONY: help run test check exam constraints clean
+.PHONY: help run test check exam bench constraints clean
 
 # PYTHON: the interpreter that makes .venv; without it, the first of these that is in range and has venv.
 PYTHON ?=
@@ -34,6 +34,13 @@ check: $(STAMP)  ## format, lint and types; changes nothing
 
 exam: $(STAMP)  ## hold every installed backend against the NumPy oracle
 	$(BIN)/python -m suite check $(ARGS)
+
+BENCH = $(BIN)/python -m pytest --benchmark-columns min,median,iqr,rounds --benchmark-json .benchmarks
+bench: $(STAMP)  ## time kernels, start-up and the suite itself: files in .benchmarks, runs in MLflow
+	$(BENCH)/reference.json tests/perf/bench_*.py --backend reference $(ARGS)
+	for backend in pytorch tensorflow jax; do \
+		$(BENCH)/$$backend.json tests/perf/bench_kernels.py tests/perf/bench_start.py --backend $$backend $(ARGS) || exit 1; \
+	done
 
 constraints: $(STAMP)  ## resolve constraints.txt anew, keeping what still fits; start from an empty file to move it on
 	@$(BIN)/python -m pip install --quiet uv

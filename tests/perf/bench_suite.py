@@ -1,6 +1,8 @@
 """What the suite itself costs: making batches, the oracle's gradients, one cell of the exam, a record.
 
-python -m pytest tests/perf/bench_suite.py --benchmark-json suite.json
+    python -m pytest tests/perf/bench_suite.py --benchmark-json .benchmarks/suite.json
+
+No framework comes into it.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ def test_a_batch_of_64(benchmark: Any, name: str) -> None:
     task = registry.task(name)
     steps = iter(range(10**6))
     benchmark.group = "data"
+    benchmark.extra_info |= {"task": name, "steps": task.batch("train", 0, 0, 64).x.shape[1]}
     benchmark.pedantic(lambda: task.batch("train", 0, next(steps), 64), rounds=ROUNDS, warmup_rounds=2)
 
 
@@ -33,6 +36,7 @@ def test_gradients_of_the_oracle(benchmark: Any, arch: str) -> None:
     net = LABEL.net(registry.arch(arch))
     p, batch = LABEL.params(net.arch), LABEL.batch()
     benchmark.group = "oracle"
+    benchmark.extra_info |= {"arch": arch, "shape": batch.x.shape, "flops": network.flops(net, batch)}
     benchmark.pedantic(lambda: network.gradients(net, p, batch), rounds=ROUNDS, warmup_rounds=2)
 
 
@@ -43,7 +47,9 @@ def test_one_network_of_the_exam(benchmark: Any) -> None:
         return module.build(net, "scan", optim, snapshot, "float64", "cpu")
 
     benchmark.group = "exam"
-    benchmark.pedantic(lambda: all(c.ok for c in examine(make, arch, "float64", [LABEL])), rounds=2)
+    checks = benchmark.pedantic(lambda: list(examine(make, arch, "float64", [LABEL])), rounds=2)
+    assert all(check.ok for check in checks), [str(check) for check in checks if not check.ok]
+    benchmark.extra_info["checks"] = len(checks)
 
 
 def test_a_record_written_and_read(benchmark: Any, tmp_path: Path) -> None:
