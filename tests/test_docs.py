@@ -16,7 +16,8 @@ import click
 import pytest
 
 from suite.record import read_all
-from suite.report import fill
+from suite.report import fill, kernels
+from suite.report.summary import fill as put
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("results/*.md")])
@@ -112,6 +113,17 @@ def test_the_table_of_the_results_is_made_from_the_records(tmp_path: Path) -> No
     fill(page, ROOT / "results" / "published", "zoo")
     command = "python -m suite report --results results/published --plan zoo --fill results/README.md"
     assert page.read_text(encoding="utf-8") == text, f"say: {command}"
+
+
+def test_the_speeds_of_the_readme_and_of_the_report_are_those_that_were_measured(tmp_path: Path) -> None:
+    groups = kernels.read(ROOT / "results" / "published")
+    page, text = tmp_path / "README.md", (ROOT / "README.md").read_text(encoding="utf-8")
+    page.write_text(text, encoding="utf-8")
+    put(page, kernels.short(groups), "speed")
+    command = "python -m suite speed --fill README.md --results results/published"
+    assert page.read_text(encoding="utf-8") == text, f"say: {command}"
+    told = (ROOT / "results" / "published" / "speed" / "report" / "speed.md").read_text(encoding="utf-8")
+    assert told == "\n".join([*kernels.markdown(groups), ""]), f"say: {command.replace('fill README.md', 'draw')}"
 
 
 def test_what_each_gate_buys_is_said_with_the_records_numbers() -> None:

@@ -145,6 +145,8 @@ class _Talk:
 
     def _ended(self) -> ProbeFailed:
         code = self._process.wait()
+        if code == -signal.SIGKILL:
+            return ProbeFailed(f"{self.name}: was killed; as a rule the machine had no memory left for it")
         self._log.seek(0)
         last = (self._log.read().strip().splitlines() or ["it said nothing"])[-1]
         return ProbeFailed(f"{self.name}: ended with exit code {code}: {last}")

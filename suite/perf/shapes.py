@@ -13,7 +13,12 @@ from suite import registry
 from suite.spec.cell import Cell
 from suite.spec.contract import IMPLEMENTATIONS, Optim, Sizes
 
-ASKED: dict[str, tuple[str, ...]] = {"archs": (), "subjects": ("step",), "impls": IMPLEMENTATIONS}
+ASKED: dict[str, tuple[str, ...]] = {
+    "archs": (),
+    "subjects": ("step",),
+    "impls": IMPLEMENTATIONS,
+    "peers": registry.PEERS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ class Shape:
     impls: tuple[str, ...]
     sets: int
     rounds: int
-    peers: bool
+    peers: tuple[str, ...]
     beside: str = ""
     sweep: tuple[str, int] | None = None
 
@@ -75,8 +80,6 @@ def shape(name: str) -> Shape:
 
 
 def _shape(name: str, sizes: dict[str, Any], told: dict[str, Any], sweep: tuple[str, int] | None = None) -> Shape:
-    archs, subjects, impls = (tuple(told.get(key, all_)) for key, all_ in ASKED.items())
-    asked = archs, subjects, told.get("more", {}), impls
-    return Shape(
-        name, sizes, *asked, told["sets"], told["rounds"], told.get("peers", True), told.get("beside", ""), sweep
-    )
+    archs, subjects, impls, peers = (tuple(told.get(key, all_)) for key, all_ in ASKED.items())
+    asked = archs, subjects, told.get("more", {}), impls, told["sets"], told["rounds"], peers
+    return Shape(name, sizes, *asked, told.get("beside", ""), sweep)

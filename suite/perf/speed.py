@@ -2,7 +2,7 @@
 
     group    (shape, architecture, subject): its candidates are what is compared with each other
     set      fresh processes, one a candidate; in each round every candidate runs one block, there and back again
-    result   <out>/speed/<shape>.<arch>.<subject>.json: by candidate, set and round the fastest and the median call
+    result   <out>/speed/<shape>.<arch>.<subject>.json: by candidate, set and round the fastest call
 
 The first process of a candidate holds it against the oracle before it is timed. What a reader could not believe is not
 written: `gates` names it.
@@ -177,7 +177,7 @@ def _set(
         found[name]["sets"].append(
             {
                 "min": [_short(min(b.seconds)) for b in blocks],
-                "median": [_short(statistics.median(b.seconds)) for b in blocks],
+                "median": _short(statistics.median(x for b in blocks for x in b.seconds)),
                 "p99": _short(_quantile([s for b in blocks for s in b.seconds], 0.99)),
                 "calls": counts[name],
                 "accounted": _short(took / sum(b.wall_s for b in blocks)),

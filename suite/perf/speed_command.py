@@ -104,10 +104,15 @@ def _groups(
     """What was asked for. ValueError for a name that is not known."""
     for name in backends:
         registry.backend(name)
-    others = registry.PEERS if peers and not backends else ()
     return [
         speeds.group(
-            name, arch, subject, backends or BACKENDS, impls or asked.impls, others if asked.peers else (), threads
+            name,
+            arch,
+            subject,
+            backends or BACKENDS,
+            impls or asked.impls,
+            asked.peers if peers and not backends else (),
+            threads,
         )
         for name, asked in ((name, shape(name)) for name in names or shapes())
         for arch in archs or asked.archs

@@ -18,11 +18,12 @@ STYLES = {"stock": (0, (4, 2)), "fused": "-"}
 
 
 def write(groups: list[Data], out: Path) -> Iterator[Path]:
-    """speed.svg|png and start.svg|png of the shapes, and scaling.svg|png of the sweeps where there are some."""
+    """speed-<arch>.svg|png and start.svg|png of the shapes, and scaling.svg|png of the sweeps where there are some."""
     sweeps = [data for data in groups if shape(data["shape"]).sweep]
     shapes = [data for data in groups if not shape(data["shape"]).sweep]
+    for arch in dict.fromkeys(data["arch"] for data in shapes):
+        yield from save(bars([data for data in shapes if data["arch"] == arch]), out / f"speed-{arch}")
     if shapes:
-        yield from save(bars(shapes), out / "speed")
         yield from save(starts([data for data in shapes if data["subject"] == "step"] or shapes), out / "start")
     if sweeps:
         yield from save(scaling(sweeps), out / "scaling")

@@ -28,7 +28,7 @@ def markdown(groups: list[Data], ratio: Ratio) -> Iterator[str]:
                 r = ratio(candidates[slow], candidates[fast])
                 what = f"{target['shape']} | {target['arch']} | {slow} / {fast}"
                 measured = f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}] | {verdict(r, aimed['must'])}"
-                rows.append(f"| {what} | {aimed['must']:.2g} | {aimed['aim']:.2g} | {measured} |")
+                rows.append(f"| {what} | {aimed['must']:.3g} | {aimed['aim']:.3g} | {measured} |")
     if rows:
         yield "\n## Targets\n"
         yield "A ratio of times, paired by round; met or missed where the whole 95 % interval lies on one side.\n"
