@@ -31,6 +31,7 @@ from suite.spec.contract import Unsupported
 
 SCHEMA = 1
 BLOCK_S = 0.06  # how long a candidate is timed at a stretch, at least
+FEWEST = 2  # calls of a block
 START_TOGETHER = 2  # processes of a later set
 SLOW = {"pytorch scan-compiled": "every shape takes long to compile: add --slow"}
 Say = Callable[[str], None]
@@ -198,14 +199,15 @@ class Run:
 
     @classmethod
     def of(cls, probe: Probe, count: int) -> Run:
-        """Let a probe run."""
+        """Let a probe run; first as long untimed, for a system may page out what a process left alone for seconds."""
+        probe.run(count)
         begin, busy = clock.now_ns(), machine.busy_s()
         block = probe.run(count)
         return cls(block, clock.since_s(begin), machine.busy_s() - busy)
 
 
 def _length(probe: Probe) -> int:
-    return max(1, math.ceil(BLOCK_S / min(probe.run(2).seconds)))
+    return max(FEWEST, math.ceil(BLOCK_S / min(probe.run(FEWEST).seconds)))
 
 
 def _quantile(values: list[float], share: float) -> float:
