@@ -56,6 +56,8 @@ def test_a_group_holds_every_candidate_and_refuses_what_is_not_known() -> None:
         speed.group("smal", "gru", "step", ["jax"], ["scan"], [], threads=1)
     with pytest.raises(ValueError, match="subject 'steps' is not known; did you mean 'step'"):
         speed.group("small", "gru", "steps", ["jax"], ["scan"], [], threads=1)
+    with pytest.raises(ValueError, match="subject 'gemm' is not known"):  # it would be NumPy's under another's name
+        speed.group("small", "gru", "gemm", ["jax"], ["scan"], [], threads=1)
 
 
 def measured(times: dict[str, float], shape: str = "small", sets: int = 3, rounds: int = 4) -> dict[str, Any]:
