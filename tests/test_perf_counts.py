@@ -68,9 +68,9 @@ Trainer.step = step""",
     },
     "tensorflow": {
         "compiles": """
-import tensorflow as tf
+from backends.tensorflow.traced import Traced
 def step(self, handle, lr):
-    self._run_update = tf.function(self._update, autograph=False)
+    self._run_update = Traced(self._update, compiled=False)
     return sane(self, handle, lr)
 Trainer.step = step""",
         "reads": """

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
 
+from backends.tensorflow.traced import Traced
 from backends.tensorflow.trainer import Trainer
 
 
 def compiled(model: Trainer) -> Callable[[], int]:
-    """How often the model's functions have been traced until it is asked; XLA compiles once a trace.
+    """How often the model's functions have been traced until it is asked.
 
     A function put in another's place is added; one that an update makes and drops again is not seen.
     """
-    seen: dict[int, Any] = {}
+    seen: dict[int, Traced] = {}
 
     def traces() -> int:
-        kind = tf.types.experimental.PolymorphicFunction
-        seen.update((id(f), f) for f in vars(model).values() if isinstance(f, kind))
-        return sum(f.experimental_get_tracing_count() for f in seen.values())
+        seen.update((id(f), f) for f in vars(model).values() if isinstance(f, Traced))
+        return sum(f.traces() for f in seen.values())
 
     return traces
 

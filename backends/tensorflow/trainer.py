@@ -15,6 +15,7 @@ from backends.tensorflow.loss import loss_rows
 from backends.tensorflow.network import Data, Runner
 from backends.tensorflow.optim import Slots, norms, update
 from backends.tensorflow.scan import Named
+from backends.tensorflow.traced import Traced
 from suite.spec.contract import Array, Batch, Net, Optim, Params, Precision, Snapshot, State, StepResult
 from suite.spec.loss import counted
 from suite.spec.optim import SLOTS, corrections, init_slots
@@ -49,13 +50,12 @@ class Trainer:
             for slot in SLOTS[optim.name]
         }
         compiled = any(runner.compiled for runner in self._stacks.values())
-        function = tf.function(autograph=False, jit_compile=compiled)
-        self._run_update = function(self._update)
-        self._run_updates = function(self._updates)
-        self._run_grads = function(self._gradients)
-        self._run_forward = function(self._forward)
-        self._run_decode = function(self._decode)
-        self._run_flow = function(self._flow)
+        self._run_update = Traced(self._update, compiled)
+        self._run_updates = Traced(self._updates, compiled)
+        self._run_grads = Traced(self._gradients, compiled)
+        self._run_forward = Traced(self._forward, compiled)
+        self._run_decode = Traced(self._decode, compiled)
+        self._run_flow = Traced(self._flow, compiled)
         self.load(snapshot)
 
     def put(self, batch: Batch) -> Data:

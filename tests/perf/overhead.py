@@ -1,4 +1,5 @@
-"""What the runner costs on top of the bare step loop of a backend, and what gradient norms cost on top of none.
+"""What the runner costs on top of the bare step loop of a backend, what gradient norms cost on top of none, and what
+the gradient flow costs on top of a step without.
 
     python -m tests.perf.overhead --backend jax                  one process a backend; prints one JSON line
     python -m tests.perf.overhead --backend jax --feed           the same with MLflow fed meanwhile
@@ -6,6 +7,7 @@
     bare      put, step, wait over the task's batches, as a user would write it
     runner    `suite.training.advance`: the same, with the clock, the record and the curve file
     no norms  bare, with a step that computes no norm (clipping is off throughout, for it needs the global norm)
+    profile   bare, with a step that also computes ||dL/ds_t|| of every state at every time step
 
 Blocks alternate within one process (ABBA), so that drift hits both sides. The ratio is the geometric mean over pairs of
 blocks with its 95 % t-interval; the claim is made with the interval's upper end. Two forms of block:
@@ -38,6 +40,7 @@ from suite import clock, registry, run, stats, training
 from suite.spec import params
 from suite.spec.cell import Cell
 from suite.spec.contract import Model, Net, Optim, Sizes, Snapshot
+from tests.perf import profiled
 
 BLOCK, PAIRS = 6, 120
 LONG_PAIRS = 40
@@ -59,7 +62,7 @@ def main(backend: str, arch: str, impl: str, hidden: int, feed: bool) -> None:
     net = Net(registry.arch(arch), task.signature, cell.sizes)
     cells.setup(backend, cell.precision, cell.device, cell.threads)
     without = _switch(cell, net)
-    bare_model, runner_model, plain_model = _build(cell, net), _build(cell, net), _build(cell, net)
+    bare_model, runner_model, plain_model, profiled_model = (_build(cell, net) for _ in range(4))
     done = training.Done()
 
     def bare(model: Model) -> Update:
@@ -84,6 +87,7 @@ def main(backend: str, arch: str, impl: str, hidden: int, feed: bool) -> None:
                 results = {
                     "runner": compare(bare(bare_model), runner),
                     "norms": compare(without(bare(plain_model)), bare(bare_model)),
+                    "profile": compare(bare(bare_model), profiled.switch(backend)(bare(profiled_model))),
                 }
     click.echo(json.dumps({"backend": backend, "arch": arch, "impl": impl, "hidden": hidden} | results))
 
