@@ -251,12 +251,13 @@ def report(results: Path, plan: str | None, out: Path | None, fill: Path | None)
 @main.command(epilog=examples("python -m suite publish run learn", "python -m suite publish out learn --results docs"))
 @click.argument("source", type=click.Path(file_okay=False, path_type=Path))
 @click.argument("plan")
+@click.option("--curves/--no-curves", default=True, show_default=True, help="With thinned curves, or results alone.")
 @RESULTS
-def publish(source: Path, plan: str, results: Path) -> None:
+def publish(source: Path, plan: str, curves: bool, results: Path) -> None:
     """Copy PLAN's records from SOURCE for a repository: curves thinned, no weights."""
     from suite.publish import publish as copy
 
-    click.echo(f"{copy(source, results, plan)} records in {results / plan}")
+    click.echo(f"{copy(source, results, plan, curves)} records in {results / plan}")
 
 
 @main.command(epilog=examples("python -m suite sync", "python -m suite sync --tracking-uri http://localhost:5000"))

@@ -18,12 +18,12 @@ STEPS = 128
 DIGITS = 5
 
 
-def publish(results: Path, out: Path, plan: str) -> int:
+def publish(results: Path, out: Path, plan: str, curves: bool = True) -> int:
     """Copy a plan's records from ``results`` to ``out``/<plan>/<key>; how many. ValueError if there is none.
 
     Of each curve ``POINTS`` points are kept at the most, evenly spaced and with the last, without the norms of single
     parameters; validation scores stand in the record itself. Of the timed steps ``STEPS`` evenly spaced ones stay, with
-    ``DIGITS`` digits of their seconds: the rest is noise.
+    ``DIGITS`` digits of their seconds: the rest is noise. ``curves``: without, only results and gradient flow.
     """
     if results.resolve() == out.resolve():
         raise ValueError(f"publish: {out} is where the records are; name another folder with --results")
@@ -35,13 +35,17 @@ def publish(results: Path, out: Path, plan: str) -> int:
         target.mkdir(parents=True, exist_ok=True)
         steps = r.step_s[:: -(-len(r.step_s) // STEPS) or 1]
         record.write(replace(r, step_s=tuple(float(f"{s:.{DIGITS}g}") for s in steps)), target)
-        points = [p for p in record.points(source) if not any(name.startswith("eval/") for name in p["values"])]
-        every = -(-len(points) // POINTS) or 1
-        lines = [_line(point) for point in points[::-every][::-1]]
-        (target / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
+        if curves:
+            (target / "metrics.jsonl").write_text("".join(_thinned(source)), encoding="utf-8")
         if (source / "flow.npz").exists():
             shutil.copyfile(source / "flow.npz", target / "flow.npz")
     return len(found)
+
+
+def _thinned(source: Path) -> list[str]:
+    points = [p for p in record.points(source) if not any(name.startswith("eval/") for name in p["values"])]
+    every = -(-len(points) // POINTS) or 1
+    return [_line(point) for point in points[::-every][::-1]]
 
 
 def _line(point: dict[str, Any]) -> str:

@@ -67,6 +67,18 @@ def test_taps_states_and_pads_are_differentiated_as_the_framework_does(
     assert max(errors.values()) <= 1e-14, errors
 
 
+@pytest.mark.parametrize(("arch", "way"), PAIRS)
+def test_slabs_of_time_are_added_up(said: dict[str, Any], arch: str, way: str) -> None:
+    errors = said["in slabs"][f"{arch} {way}"]
+    assert max(errors.values()) <= 1e-14, errors
+
+
+def test_a_forgotten_slab_is_found(said: dict[str, Any]) -> None:
+    errors = said["slabs forgotten"]
+    assert min(errors["U"], errors["c"]) > 1e-3, errors
+    assert errors["a"] <= 1e-14, errors
+
+
 def test_ignored_taps_are_found(said: dict[str, Any]) -> None:
     errors = said["taps ignored"]
     assert min(errors["y"], errors["taps"]) > 1e-3, errors
@@ -92,7 +104,7 @@ def test_every_architecture_of_a_derived_step_is_offered(said: dict[str, Any]) -
     assert said["ran"] == ["jax.jit of a jax.custom_vjp around lax.scan"]
 
 
-def against_scan(name: str, reverse: bool, loop: Callable[..., Any]) -> dict[str, float]:
+def against_scan(name: str, reverse: bool, loop: Callable[..., Any], steps: int = 5) -> dict[str, float]:
     """Error of everything that a loop puts out, and of every gradient, with random taps and cotangents."""
     import jax
     import jax.numpy as jnp
@@ -100,7 +112,7 @@ def against_scan(name: str, reverse: bool, loop: Callable[..., Any]) -> dict[str
     from backends.jax.cells import CELLS, before_loop
     from backends.jax.scan import scan
 
-    steps, rows, hidden, arch, step = 5, 3, 4, ARCHS[name], CELLS[name]
+    rows, hidden, arch, step = 3, 4, ARCHS[name], CELLS[name]
     stream = Stream(f"fused/{name}")
 
     def random(*shape: int) -> jax.Array:
@@ -116,8 +128,9 @@ def against_scan(name: str, reverse: bool, loop: Callable[..., Any]) -> dict[str
     def run(loop: Callable[..., Any], given: dict[str, Any]) -> dict[str, Any]:
         def both(given: dict[str, Any]) -> Any:
             own = before_loop(step, {key: given[key] for key in p})
-            a = given["a"] if loop is scan else tuple(jnp.split(given["a"], len(arch.gates), axis=2))
-            return loop(step, own, a, valid, given["state"], reverse, given["taps"])
+            if loop is not scan:  # makes a = x W + b itself
+                own |= {"W": jnp.eye(given["a"].shape[2]), "b": jnp.zeros(given["a"].shape[2])}
+            return loop(step, own, given["a"], valid, given["state"], reverse, given["taps"])
 
         (y, final), vjp = jax.vjp(both, given)
         return {"y": y, "final": final} | vjp((dy, dfinal))[0]
@@ -209,8 +222,8 @@ def faults() -> dict[str, str]:
             dstate, out = body(dstate, now)
             return tuple(jnp.where(now[0], d, 0) for d in dstate), out
 
-        forward = isinstance(read[1], tuple)  # its second is a, of each gate; the second of the loop back is dy
-        return lax.scan(body if forward else back, first, read, reverse=reverse)
+        within_slab_back = len(read) == 3 and not isinstance(read[1], tuple) and isinstance(read[2], tuple)
+        return lax.scan(back if within_slab_back else body, first, read, reverse=reverse)
 
     fused.lax = SimpleNamespace(scan=lost)
     said["gru: dh is lost over pads"] = exam("gru", "translate")
@@ -221,6 +234,7 @@ def faults() -> dict[str, str]:
 def main() -> dict[str, Any]:
     """What JAX has to say to the tests above."""
     backend.setup("float64", "cpu", 1)
+    from backends.jax import fused
     from backends.jax.cells import CELLS
     from backends.jax.fused import loop, make
     from backends.jax.fused_cells import CELLS as DERIVED
@@ -228,8 +242,23 @@ def main() -> dict[str, Any]:
     def ignoring(step: Any, p: Any, a: Any, valid: Any, state: Any, reverse: bool, taps: Any) -> Any:
         return loop(step, p, a, valid, state, reverse, tuple(0 * tap for tap in taps))
 
+    def forgetting(body: Any, first: Any, read: Any, reverse: bool, numbers: int) -> Any:
+        def one(carried: Any, now: Any) -> Any:
+            back = isinstance(carried[-1], dict)
+            return body((carried[0], {k: 0 * d for k, d in carried[1].items()}) if back else carried, now)
+
+        return honest(one, first, read, reverse, numbers)
+
+    whole = {f"{name} {way}": against_scan(name, way == "bwd", loop) for name, way in PAIRS}
+    large, fused.SLAB = fused.SLAB, 4 * 3 * 4  # four steps of the three rows and four units of `against_scan`
+    in_slabs = {f"{name} {way}": against_scan(name, way == "bwd", loop, steps=12) for name, way in PAIRS}
+    honest, fused.in_slabs = fused.in_slabs, forgetting
+    forgotten = against_scan("gru", False, loop, steps=12)
+    fused.in_slabs, fused.SLAB = honest, large
     return {
-        "against scan": {f"{name} {way}": against_scan(name, way == "bwd", loop) for name, way in PAIRS},
+        "against scan": whole,
+        "in slabs": in_slabs,
+        "slabs forgotten": forgotten,
         "taps ignored": against_scan("gru", False, ignoring),
         "trimmed": trimmed(),
         "faults": faults(),

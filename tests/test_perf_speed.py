@@ -16,7 +16,7 @@ from suite import registry
 from suite.perf import plausible, products, speed
 from suite.report import kernels, targets
 from suite.spec import network
-from suite.spec.contract import Net, Sizes
+from suite.spec.contract import Net, Optim, Sizes
 from suite.stats import Interval
 
 NOISE: Any = registry.task("noise", time=6, features=3, classes=4, val_size=2, test_size=2)
@@ -34,6 +34,16 @@ def test_products_are_the_formulas_but_for_the_gradient_towards_features(arch: s
     directions = 2 if asked.sizes.bidirectional else 1
     towards_x = 2 * 2 * 6 * 3 * len(asked.arch.gates) * 5 * directions  # rows, steps, features, gates: nobody needs it
     assert done == network.flops(asked, batch) - towards_x
+
+
+@pytest.mark.parametrize(("name", "slots"), [("adam", 2), ("sgd", 1)])
+def test_traffic_is_every_array_once_for_each_use(name: str, slots: int) -> None:
+    asked, batch = net("rnn"), NOISE.batch("train", 0, 0, 2)
+    each = 3 * 5 + 5 * 5 + 5 + 5 * 4 + 4  # W, U, b, V, d
+    read, written = (1 + 1 + 1 + 1 + slots) * each, (1 + 1 + slots) * each  # ways, gradient, parameter, slots
+    numbers = read + written + 2 * 6 * (3 + 1)  # and the batch
+    assert network.traffic(asked, batch, Optim(name), "float32") == 4 * numbers
+    assert network.traffic(asked, batch, Optim(name), "float64") == 8 * numbers
 
 
 def test_a_call_does_every_product() -> None:
@@ -150,6 +160,17 @@ def test_ratios_are_paired_so_that_drift_does_not_matter() -> None:
     assert kernels.seconds(data["jax scan"]).half > 1e-5  # the drift is in the times themselves
 
 
+def test_decoding_is_told_in_tokens_written() -> None:
+    assert (
+        kernels._tokens(
+            "decode", speed.group("words", "gru", "decode", ["jax"], ["scan"], [], 1).candidates["jax scan"].as_json()
+        )
+        == 64 * 7
+    )
+    noise = measured(GOOD)["candidates"]["jax scan"]["cell"]
+    assert [kernels._tokens(subject, noise) for subject in ("step", "latency", "stream")] == [32 * 50, 50, 1]
+
+
 def test_a_page_and_a_figure(tmp_path: Path) -> None:
     (tmp_path / "speed").mkdir()
     (tmp_path / "speed" / "small.gru.step.json").write_text(json.dumps(measured(GOOD)))
@@ -165,6 +186,14 @@ def test_a_page_and_a_figure(tmp_path: Path) -> None:
     page, *pictures = kernels.write(tmp_path, tmp_path / "report")
     text = page.read_text()
     assert "B32 T50 I32 H64; float32, 1 thread(s); 3 sets of processes, 4 rounds each" in text
+    # W, U, b, c, V and d; a step's three products of each, but for the batch ten moves of each parameter
+    numbers = 3 * 64 * (32 + 64 + 1 + 1) + 10 * 65
+    flops = 6 * 32 * 50 * (3 * 64 * (32 + 64) + 64 * 10)
+    moved = 4 * (10 * numbers + 32 * 50 * (32 + 1))
+    assert f"{numbers:,} parameters; a training step takes {flops / 1e6:,.0f} MFLOP in products and moves" in text
+    assert f"moves {moved / 1e6:.3g} MB at the least, {flops / moved:.0f} FLOP a byte" in text
+    (row,) = (line for line in text.splitlines() if line.startswith("| jax scan"))
+    assert 32 * 50 / 2.7e-3 < float(row.split("|")[6].replace(",", "")) < 32 * 50 / 2e-3
     assert "| 2.00 [2.00, 2.00] |" in text
     assert "- pytorch fused: not there" in text
     assert [p.name for p in pictures] == [

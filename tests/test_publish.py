@@ -48,3 +48,12 @@ def test_of_many_timed_steps_evenly_spaced_ones_are_kept(tmp_path: Path) -> None
 def test_nothing_to_publish_is_said(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no record of plan 'learn'"):
         publish(tmp_path, tmp_path / "out", "learn")
+
+
+def test_curves_may_be_left_out(tmp_path: Path) -> None:
+    r = Record("sweep", Cell("hmm_tag", "gru", "jax"), "ok")
+    folder = tmp_path / "in" / "sweep" / r.key
+    record.write(r, folder)
+    (folder / "metrics.jsonl").write_text(json.dumps({"step": 1, "time_ms": 1, "values": {"train/loss": 1.0}}) + "\n")
+    assert publish(tmp_path / "in", tmp_path / "out", "sweep", curves=False) == 1
+    assert [path.name for path in (tmp_path / "out" / "sweep" / r.key).iterdir()] == ["result.json"]

@@ -7,11 +7,16 @@ and back, from the cotangents of y and of the last state:
     d_t = dL/ds_t + dL/dy_t      dL/ds_{t-1} = where(valid_t, d_t ds_t/ds_{t-1}, dL/ds_t)      dL/dtap_t = valid_t d_t
 
 The loop back has nothing in it but the recurrence: the product with U^T and what is element-wise. It puts out da_t, and
-each weight's gradient is one product over all time steps after it. A step's pair of functions is in ``fused_cells``.
+each weight's gradient is one product over many time steps after it. A step's pair of functions is in ``fused_cells``.
+
+Time is cut into slabs of as many steps as stay in a cache. Before a slab's steps the input's share of them is made, and
+after them, on the way back, what they add to the weights' gradients: neither a nor da is ever whole in memory. That is
+8 % of a step at B64 T100 I123 H320; where everything stays in a cache, one slab of everything is the quicker.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -20,24 +25,28 @@ import jax.numpy as jnp
 from jax import lax
 
 from backends.jax.cells import State, Step, Weights
-from backends.jax.fused_cells import CELLS, Gates, inputs
+from backends.jax.fused_cells import CELLS, Gates, back_through, flat, gates_of, product, total
 from backends.jax.scan import Scan
 from suite.spec.contract import Net
+
+SLAB = 2**17  # numbers of one gate
+FEWEST = 4  # steps of a slab; where no such number divides all, they are one
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 5))
 def loop(
-    step: Step, p: Weights, a: Gates, valid: jax.Array, state: State, reverse: bool, taps: State | None
+    step: Step, p: Weights, x: jax.Array, valid: jax.Array, state: State, reverse: bool, taps: State | None
 ) -> tuple[jax.Array, State]:
-    """As `scan`, but for a: (T, B, H) for each gate. y (T, B, H) and the final state."""
-    return forward(step, p, a, valid, state, reverse, taps)[0]
+    """As `scan`, but for x (T, B, I), of which the share is made here. y (T, B, H) and the final state."""
+    return forward(step, p, x, valid, state, reverse, taps)[0]
 
 
 def forward(
-    step: Step, p: Weights, a: Gates, valid: jax.Array, state: State, reverse: bool, taps: State | None
+    step: Step, p: Weights, x: jax.Array, valid: jax.Array, state: State, reverse: bool, taps: State | None
 ) -> tuple[tuple[jax.Array, State], Any]:
     """As `loop`, and what `backward` needs."""
     cell = CELLS[step]
+    parts = gates_of(cell, p)
 
     def one(old: State, now: tuple[jax.Array, Gates, State | None]) -> tuple[State, Any]:
         m, a_t, eps = now
@@ -47,15 +56,20 @@ def forward(
         state = tuple(jnp.where(m, n, s) for n, s in zip(new, old, strict=True))
         return state, (jnp.where(m, state[0], 0), saved)
 
-    final, (y, saved) = lax.scan(one, state, (valid, a, taps), reverse=reverse)
-    return (y, final), (p, valid, taps, saved)
+    def slab(old: State, now: tuple[jax.Array, jax.Array, State | None]) -> tuple[State, Any]:
+        x, m, eps = now
+        a = tuple((flat(x) @ w + b).reshape(*x.shape[:2], -1) for w, b in parts)
+        return lax.scan(one, old, (m, a, eps), reverse=reverse)
+
+    final, (y, saved) = in_slabs(slab, state, (x, valid, taps), reverse, state[0].size)
+    return (y, final), (p, x, valid, taps, saved)
 
 
 def backward(
     step: Step, reverse: bool, kept: Any, towards: tuple[jax.Array, State]
-) -> tuple[Weights, Gates, None, State, State | None]:
-    """dL/dy (T, B, H), dL/d(final state) -> dL/dp, dL/da (T, B, H) for each gate, dL/d(first state), dL/dtaps."""
-    cell, (p, valid, taps, saved), (dy, dfinal) = CELLS[step], kept, towards
+) -> tuple[Weights, jax.Array, None, State, State | None]:
+    """dL/dy (T, B, H), dL/d(final state) -> dL/dp, dL/dx (T, B, I), nothing, dL/d(first state), dL/dtaps."""
+    cell, (p, x, valid, taps, saved), (dy, dfinal) = CELLS[step], kept, towards
 
     def one(dstate: State, now: tuple[jax.Array, jax.Array, Gates]) -> tuple[State, Any]:
         m, dy_t, saved_t = now
@@ -64,9 +78,26 @@ def backward(
         dstate = tuple(jnp.where(m, b, d) for b, d in zip(before, dstate, strict=True))
         return dstate, (da, None if taps is None else through)
 
-    dfirst, (da, dtaps) = lax.scan(one, dfinal, (valid, dy, saved), reverse=not reverse)
-    dp = cell.weights(saved, da)
-    return {name: dp.get(name) for name in p}, da, None, dfirst, dtaps
+    def slab(carried: tuple[State, Weights], now: Any) -> tuple[tuple[State, Weights], Any]:
+        (dstate, dp), (x, m, dy, saved) = carried, now
+        dstate, (da, dtaps) = lax.scan(one, dstate, (m, dy, saved), reverse=not reverse)
+        more = {"W": product(x, da), "b": jnp.concatenate([total(d) for d in da]), **cell.weights(saved, da)}
+        dx = back_through(tuple(flat(d) for d in da), p["W"]).reshape(x.shape)
+        return (dstate, {name: d + more.get(name, 0) for name, d in dp.items()}), (dx, dtaps)
+
+    first = dfinal, {name: jnp.zeros_like(w) for name, w in p.items()}
+    (dfirst, dp), (dx, dtaps) = in_slabs(slab, first, (x, valid, dy, saved), not reverse, dfinal[0].size)
+    return dp, dx, None, dfirst, dtaps
+
+
+def in_slabs(body: Callable[..., Any], first: Any, read: Any, reverse: bool, numbers: int) -> tuple[Any, Any]:
+    """``body`` over slabs of time: (T, ...) of each that is read and put out. A step has so many ``numbers`` a gate."""
+    steps = len(read[0])
+    fits = [n for n in range(FEWEST, steps + 1) if steps % n == 0 and n * numbers <= SLAB]
+    length = max(fits, default=steps)
+    cut = jax.tree.map(lambda v: v.reshape(-1, length, *v.shape[1:]), read)
+    last, out = lax.scan(body, first, cut, reverse=reverse)
+    return last, jax.tree.map(lambda v: v.reshape(-1, *v.shape[2:]), out)
 
 
 loop.defvjp(forward, backward)
@@ -74,4 +105,4 @@ loop.defvjp(forward, backward)
 
 def make(net: Net, prefix: str) -> Scan:
     """The stack of layers below ``prefix``, each a loop with a derivative by hand."""
-    return Scan(net, prefix, loop, inputs, "a jax.custom_vjp around lax.scan")
+    return Scan(net, prefix, loop, lambda step, p, x: x, "a jax.custom_vjp around lax.scan")

@@ -4,8 +4,8 @@
     backward(p, saved, dstate')  -> dstate, da           da (B, H) for each gate: what `weights` needs
     weights(saved, da)           -> dL/dp by name        saved and da of all steps, (T, B, H) each: one product a gate
 
-da = dL/da, of the input's share; du = dL/du where u = h U + c is another sum than a's. d is dL/d of what it is written
-before, but for the gates: dr, dz, dn, di, ... are dL/d of what stands within their sigmoid or tanh.
+da = dL/da, of the input's share a = x W + b; du = dL/du where u = h U + c is another sum than a's. d is dL/d of what it
+is written before, but for the gates: dr, dz, dn, di, ... are dL/d of what stands within their sigmoid or tanh.
 """
 
 from __future__ import annotations
@@ -48,10 +48,9 @@ def flat(v: jax.Array) -> jax.Array:
     return v.reshape(-1, v.shape[-1])
 
 
-def inputs(step: Step, p: Weights, x: jax.Array) -> Gates:
-    """The input's share x W + b: x (T, B, I) -> (T, B, H) for each gate. Side by side, they would have to be cut."""
-    parts = zip(*(jnp.split(p[name], CELLS[step].gates, axis=-1) for name in ("W", "b")), strict=True)
-    return tuple((flat(x) @ w + b).reshape(*x.shape[:2], -1) for w, b in parts)
+def gates_of(cell: Cell, p: Weights) -> list[tuple[jax.Array, jax.Array]]:
+    """W (I, H) and b (H,) of each gate: of products side by side, a loop would have to cut."""
+    return list(zip(*(jnp.split(p[name], cell.gates, axis=-1) for name in ("W", "b")), strict=True))
 
 
 def total(d: jax.Array) -> jax.Array:

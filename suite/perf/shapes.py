@@ -45,14 +45,12 @@ class Shape:
     def cell(self, arch: str, threads: int) -> Cell:
         """A cell of this shape, of which the backend and the implementation are still to be chosen."""
         s = self.sizes
-        options = {"time": s["time"], "features": s["features"]}
-        options |= {"shortest": s["shortest"]} if "shortest" in s else {}
         return Cell(
-            "noise",
+            s.get("task", "noise"),
             registry.arch(arch).name,
             "reference",
-            options=tuple(sorted(options.items())),
-            sizes=Sizes(s["hidden"], s.get("layers", 1), s.get("bidirectional", False)),
+            options=tuple((name, s[name]) for name in ("features", "shortest", "time") if name in s),
+            sizes=Sizes(**{name: s[name] for name in ("hidden", "layers", "bidirectional", "embed") if name in s}),
             optim=Optim(lr=1e-4),
             batch=s["batch"],
             threads=threads,

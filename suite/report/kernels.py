@@ -1,12 +1,15 @@
 """Plan `speed` for people: tables and pictures, drawn from its files alone.
 
 ms       median over sets of the fastest call of a block's rounds, with Student's interval over sets (of its logarithm)
+p50, p99 of all timed calls of a set, of which the median over sets
+tokens/s steps of sequences that a call reads (one that decodes: writes), a second
 share    the time of the step's matrix products alone, over this: 1 would be a step that does nothing else
 ratio    stock / this, paired by round within a set: above 1 it is faster than the framework's own layer
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import statistics
@@ -14,21 +17,29 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from suite import stats
+from suite import registry, stats
 from suite.perf.plausible import PRODUCTS
+from suite.perf.shapes import shapes
 from suite.report import targets
+from suite.spec import network, params
+from suite.spec.cell import Cell, Options
+from suite.spec.contract import Batch, Net, Signature
 
 STOCK = {"pytorch": ("pytorch",), "tensorflow": ("tensorflow",), "jax": ("flax", "haiku")}  # JAX itself ships none
+COLUMNS = (
+    "ms | 95 % | p50, ms | p99, ms | tokens/s | GFLOP/s | share of products | times stock | first call, s | import, s"
+)
 SHORT = ("small", "braun", "long")  # the columns of the README
 Data = dict[str, Any]
 
 
 def read(results: Path) -> list[Data]:
-    """Every group below ``results``/speed. ValueError if there is none."""
+    """Every group below ``results``/speed, in the order of the shapes. ValueError if there is none."""
     found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((results / "speed").glob("*.json"))]
     if not found:
         raise ValueError(f"speed: nothing was measured below {results / 'speed'}; run: python -m suite speed")
-    return found
+    order = list(shapes())
+    return sorted(found, key=lambda data: order.index(data["shape"]))
 
 
 def seconds(candidate: Data) -> stats.Interval:
@@ -69,9 +80,10 @@ def markdown(groups: list[Data]) -> Iterator[str]:
         first = next(iter(data["candidates"].values()))
         rounds = len(first["sets"][0]["min"])
         yield f"\n## {title(data)}\n"
-        yield f"{_shape(first['cell'])}; {len(first['sets'])} sets of processes, {rounds} rounds each\n"
-        yield "| | ms | 95 % | p99, ms | GFLOP/s | share of products | times stock | first call, s | import, s |"
-        yield "|---|--:|--:|--:|--:|--:|--:|--:|--:|"
+        yield f"{_shape(first['cell'])}; {len(first['sets'])} sets of processes, {rounds} rounds each"
+        yield f"{_work(first['cell'])}\n"
+        yield f"| | {COLUMNS} |"
+        yield "|---" + "|--:" * (COLUMNS.count("|") + 1) + "|"
         for name in _fastest_first(data):
             yield f"| {name} | {' | '.join(_row(data, name, data['candidates'][name]))} |"
         gaps = [f"- {name}: {reason}" for name, reason in data["unsupported"].items()]
@@ -83,14 +95,14 @@ def markdown(groups: list[Data]) -> Iterator[str]:
 def short(groups: list[Data]) -> str:
     """A GRU's training step for a README: a row a candidate, a column a shape; the fastest of the first shape first."""
     found = {d["shape"]: d for d in groups if (d["arch"], d["subject"]) == ("gru", "step") and d["shape"] in SHORT}
-    shapes = [name for name in SHORT if name in found]
-    if not shapes:
+    columns = [name for name in SHORT if name in found]
+    if not columns:
         raise ValueError(f"speed: no step of a gru at {', '.join(SHORT)} was measured")
-    names = dict.fromkeys(name for shape in shapes for name in _fastest_first(found[shape]))
-    lines = [f"| | {' | '.join(shapes)} |", "|---|" + "--:|" * len(shapes)]
-    lines += [f"| {name} | {' | '.join(_short(found[shape], name) for shape in shapes)} |" for name in names]
-    cells = [f"{shape}: {_shape(next(iter(found[shape]['candidates'].values()))['cell'])}" for shape in shapes]
-    facts = found[shapes[0]]["facts"]
+    names = dict.fromkeys(name for shape in columns for name in _fastest_first(found[shape]))
+    lines = [f"| | {' | '.join(columns)} |", "|---|" + "--:|" * len(columns)]
+    lines += [f"| {name} | {' | '.join(_short(found[shape], name) for shape in columns)} |" for name in names]
+    cells = [f"{shape}: {_shape(next(iter(found[shape]['candidates'].values()))['cell'])}" for shape in columns]
+    facts = found[columns[0]]["facts"]
     told = f"{facts['cpu']}, {facts['cores_usable']} cores; {_versions(facts)}"
     return "\n".join([*lines, "", *(f"- {cell}" for cell in cells), f"- measured on {told}"])
 
@@ -119,7 +131,8 @@ def _row(data: Data, name: str, candidate: Data) -> Iterator[str]:
     ms, products = seconds(candidate), data["candidates"].get(PRODUCTS)
     yield f"{1e3 * ms.value:.4g}"
     yield f"{1e3 * ms.low:.4g} - {1e3 * ms.high:.4g}"
-    yield f"{1e3 * statistics.median(s['p99'] for s in candidate['sets']):.4g}"
+    yield from (f"{1e3 * statistics.median(s[q] for s in candidate['sets']):.4g}" for q in ("median", "p99"))
+    yield f"{_tokens(data['subject'], candidate['cell']) / ms.value:,.0f}"
     yield f"{candidate['told']['flops'] / ms.value / 1e9:.3g}" if data["subject"] == "step" else ""
     yield f"{ratio(products, candidate).value:.2f}" if products else ""
     other = stock(data, name)
@@ -142,10 +155,37 @@ def _shape(cell: Data) -> str:
     lengths = f", rows of {o['shortest']} to {o['time']} steps" if "shortest" in o else ""
     deep = f", {s['layers']} layers" if s["layers"] > 1 else ""
     both = ", both ways" if s["bidirectional"] else ""
+    read = f"T{o['time']} I{o['features']}" if "time" in o else f"{cell['task']} E{s['embed']}"
+    size = f"B{cell['batch']} {read} H{s['hidden']}{lengths}{deep}{both}"
+    return f"{size}; {cell['precision']}, {cell['threads']} thread(s)"
+
+
+@functools.cache
+def _batch(task: str, options: Options, rows: int) -> tuple[Signature, Batch]:
+    made = registry.task(task, **dict(options))
+    return made.signature, made.batch("train", 0, 0, rows)
+
+
+def _work(told: Data) -> str:
+    """What a training step of a cell is, by formula."""
+    cell = Cell.from_json(told)
+    signature, batch = _batch(cell.task, cell.options, cell.batch)
+    net = Net(registry.arch(cell.arch), signature, cell.sizes)
+    flops, moved = network.flops(net, batch), network.traffic(net, batch, cell.optim, cell.precision)
+    count = sum(math.prod(shape) for shape in params.shapes(net).values())
     return (
-        f"B{cell['batch']} T{o['time']} I{o['features']} H{s['hidden']}{lengths}{deep}{both}; "
-        f"{cell['precision']}, {cell['threads']} thread(s)"
+        f"{count:,} parameters; a training step takes {flops / 1e6:,.0f} MFLOP in products "
+        f"and moves {moved / 1e6:.3g} MB at the least, {flops / moved:.0f} FLOP a byte"
     )
+
+
+def _tokens(subject: str, told: Data) -> int:
+    """How many steps of sequences one call reads, or writes."""
+    cell = Cell.from_json(told)
+    signature, batch = _batch(cell.task, cell.options, 1 if subject in ("latency", "stream") else cell.batch)
+    if subject == "decode":
+        return cell.batch * signature.longest_target
+    return 1 if subject == "stream" else int(batch.lengths.sum())
 
 
 def _versions(facts: Data) -> str:

@@ -10,15 +10,17 @@ An encoder's final state is the one after the last *valid* step, which the maske
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from suite.spec import decoder, towers, transformer
-from suite.spec.contract import BOS, EOS, PAD, Array, Batch, Net, Params, State
+from suite.spec.contract import BOS, EOS, PAD, Array, Batch, Net, Optim, Params, Precision, State
 from suite.spec.dropout import drop
 from suite.spec.loss import loss_rows
+from suite.spec.optim import SLOTS
 from suite.spec.params import bridge, features, shapes, stacks, state_shapes
 from suite.spec.stack import run, run_vjp
 
@@ -141,6 +143,17 @@ def flops(net: Net, batch: Batch) -> int:
         total += target * (2 * hidden * features(net) + hidden**2 + 2 * source * features(net))
     reads = {"label": source, "final": 1, "translate": target}[sig.kind]
     return 6 * rows * (total + reads * own["head/V"][0] * sig.outputs)
+
+
+def traffic(net: Net, batch: Batch, optim: Optim, precision: Precision) -> int:
+    """Bytes that one training step must move at the least, by formula, were all its activations to stay in a cache.
+
+    Every value of the batch is read; every parameter is read forward and backward, its gradient written and read, and
+    the optimiser reads and writes it and its slots.
+    """
+    moves = 2 + 2 + 2 * (1 + len(SLOTS[optim.name]))
+    numbers = moves * sum(math.prod(shape) for shape in shapes(net).values()) + batch.x.size + batch.y.size
+    return numbers * np.dtype(precision).itemsize
 
 
 def _at_ends(net: Net, y: Array, batch: Batch) -> Array:

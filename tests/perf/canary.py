@@ -34,6 +34,7 @@ STEP = "        new = step(p, a[t], state)\n"
 @click.option("--slow", type=click.IntRange(min=1), help="Do every so-manieth step of PyTorch's eager loop twice.")
 @click.option("--cells", "plan", default="smoke", show_default=True)
 @click.option("--backend", "backends", multiple=True, help="Only cells of this backend; may be repeated.")
+@click.option("--arch", "archs", multiple=True, help="Only cells of this architecture; may be repeated.")
 @click.option("--pairs", callback=pairs_of, default="6..12", show_default=True)
 @click.option("--min-effect", default=0.02, show_default=True)
 @click.option("--budget", callback=seconds, default="15m", show_default=True, help="Of each comparison.")
@@ -43,6 +44,7 @@ def main(
     slow: int | None,
     plan: str,
     backends: tuple[str, ...],
+    archs: tuple[str, ...],
     pairs: tuple[int, ...],
     min_effect: float,
     budget: float,
@@ -56,7 +58,11 @@ def main(
     codes: Counter[int] = Counter()
     with slower(base.path, slow) if slow else contextlib.nullcontext(base.path) as folder:
         head = tree.find(str(folder), "HEAD")
-        cells = [cell for cell in plan_cells(plan, base, head) if not backends or cell.backend in backends]
+        cells = [
+            cell
+            for cell in plan_cells(plan, base, head)
+            if cell.backend in (backends or cell.backend) and cell.arch in (archs or cell.arch)
+        ]
         for number in range(times):
             found = compare(base, head, cells, settings, say)
             codes[found.exit_code()] += 1
