@@ -61,6 +61,18 @@ def test_taps_states_and_pads_are_differentiated_as_in_scan(said: dict[str, Any]
     assert max(errors.values()) <= 1e-14, errors
 
 
+@pytest.mark.parametrize("arch", WAYS)
+def test_slabs_of_time_are_added_up(said: dict[str, Any], arch: str) -> None:
+    errors = said["in slabs"][arch]
+    assert max(errors.values()) <= 1e-14, errors
+
+
+def test_a_forgotten_slab_is_found(said: dict[str, Any]) -> None:
+    errors = said["slabs forgotten"]
+    assert min(errors["U"], errors["c"]) > 1e-3, errors
+    assert errors["a"] <= 1e-14, errors
+
+
 def test_ignored_taps_are_found(said: dict[str, Any]) -> None:
     errors = said["taps ignored"]
     assert min(errors["y"], errors["taps"]) > 1e-3, errors
@@ -86,14 +98,14 @@ def test_every_architecture_of_a_derived_step_is_offered(said: dict[str, Any]) -
     assert said["ran"] == ["tf.custom_gradient around a tf.while_loop in a tf.function compiled by XLA"]
 
 
-def against_scan(name: str, reverse: bool, loop: Callable[..., Any]) -> dict[str, float]:
+def against_scan(name: str, reverse: bool, loop: Callable[..., Any], steps: int = 5) -> dict[str, float]:
     """Error of everything that a loop puts out, and of every gradient, with random taps and cotangents."""
     import tensorflow as tf
 
     from backends.tensorflow.cells import CELLS, before_loop
     from backends.tensorflow.scan import scan
 
-    steps, rows, hidden, arch, step = 5, 3, 4, ARCHS[name], CELLS[name]
+    rows, hidden, arch, step = 3, 4, ARCHS[name], CELLS[name]
     stream = Stream(f"fused/{name}")
 
     def random(*shape: int) -> tf.Tensor:
@@ -110,7 +122,10 @@ def against_scan(name: str, reverse: bool, loop: Callable[..., Any]) -> dict[str
         given = p | {"a": a, "taps": taps, "state": state}
         with tf.GradientTape() as tape:
             tape.watch(given)
-            y, final = loop(step, before_loop(step, p), a, valid, tuple(state), reverse, tuple(taps))
+            own = dict(before_loop(step, p))
+            if loop is not scan:  # makes a = x W + b itself
+                own |= {"W": tf.eye(a.shape[2], dtype=a.dtype), "b": tf.zeros(a.shape[2], a.dtype)}
+            y, final = loop(step, own, a, valid, tuple(state), reverse, tuple(taps))
             value = tf.reduce_sum(y * dy) + sum(tf.reduce_sum(f * d) for f, d in zip(final, dfinal, strict=True))
         return {"y": y, "final": final} | tape.gradient(value, given)
 
@@ -138,7 +153,7 @@ def exam(name: str, case: str) -> str:
     from backends.tensorflow.trainer import Trainer
 
     def make(net: Net, prefix: str, dtype: Any, device: str) -> Scan:
-        return Scan(net, prefix, dtype, loop=loop)
+        return Scan(net, prefix, dtype, loop=loop, share=lambda step, p, x: x)
 
     (at,) = (one for one in CASES if one.name == case)
     arch = ARCHS[name]
@@ -210,6 +225,7 @@ def faults() -> dict[str, str]:
 def main() -> dict[str, Any]:
     """What TensorFlow has to say to the tests above."""
     backend.setup("float64", "cpu", 1)
+    from backends.tensorflow import fused
     from backends.tensorflow.cells import CELLS
     from backends.tensorflow.fused import loop, make
     from backends.tensorflow.fused_cells import CELLS as DERIVED
@@ -217,8 +233,23 @@ def main() -> dict[str, Any]:
     def ignoring(step: Any, p: Any, a: Any, valid: Any, state: Any, reverse: bool, taps: Any) -> Any:
         return loop(step, p, a, valid, state, reverse, tuple(0 * tap for tap in taps))
 
+    def forgetting(body: Any, first: Any, read: Any, reverse: bool, numbers: int) -> Any:
+        def one(carried: Any, *now: Any) -> Any:
+            back = isinstance(carried[-1], dict)
+            return body((carried[0], {k: 0 * d for k, d in carried[1].items()}) if back else carried, *now)
+
+        return honest(one, first, read, reverse, numbers)
+
+    whole = {name: against_scan(name, way == "bwd", loop) for name, way in WAYS.items()}
+    large, fused.SLAB = fused.SLAB, 4 * 3 * 4  # four steps of the three rows and four units of `against_scan`
+    in_slabs = {name: against_scan(name, way == "bwd", loop, steps=12) for name, way in WAYS.items()}
+    honest, fused.in_slabs = fused.in_slabs, forgetting
+    forgotten = against_scan("gru", False, loop, steps=12)
+    fused.in_slabs, fused.SLAB = honest, large
     return {
-        "against scan": {name: against_scan(name, way == "bwd", loop) for name, way in WAYS.items()},
+        "against scan": whole,
+        "in slabs": in_slabs,
+        "slabs forgotten": forgotten,
         "taps ignored": against_scan("gru", False, ignoring),
         "trimmed": trimmed(),
         "faults": faults(),

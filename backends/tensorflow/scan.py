@@ -22,6 +22,7 @@ from suite.spec.dropout import NONE, Masks, site
 from suite.spec.params import link, of, shapes, stack
 
 Named = dict[str, tf.Tensor]  # "layer0/h" -> state (B, H), or taps (T, B, H)
+Share = Callable[[Step, Weights, tf.Tensor], tf.Tensor]  # what a loop reads of the input, as `inputs` makes it
 Loop = Callable[..., tuple[tf.Tensor, State]]
 
 
@@ -69,9 +70,11 @@ class Scan:
         compiled: bool = False,
         loop: Loop = scan,
         what: str = "tf.while_loop",
+        share: Share = inputs,
     ) -> None:
         self._step, self._carried, self._layers = CELLS[net.arch.equations], net.arch.state, stack(net, prefix)
-        self.compiled, self._loop, self._what, self._residual = compiled, loop, what, net.arch.residual
+        self.compiled, self._loop, self._what, self._share = compiled, loop, what, share
+        self._residual = net.arch.residual
         own = {n: shape for n, shape in shapes(net).items() if n.startswith((f"{prefix}layer", f"{prefix}skip"))}
         self.layout = identity(own)
         self.params = {name: tf.Variable(tf.zeros(shape, dtype)) for name, shape in own.items()}
@@ -89,7 +92,7 @@ class Scan:
                 names = [d.prefix + s for s in self._carried]
                 first = tuple(state[name] for name in names)
                 eps = tuple(taps[name] for name in names) if taps else None
-                a = inputs(self._step, own, read)
+                a = self._share(self._step, own, read)
                 y, last = self._loop(self._step, before_loop(self._step, own), a, valid, first, d.reverse, eps)
                 final |= zip(names, last, strict=True)
                 ys.append(y)
