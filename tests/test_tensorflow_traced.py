@@ -1,24 +1,56 @@
-"""A traced function is found by shapes: traced once for each, and never run on what it was not traced for."""
+"""A traced function is found by shapes: traced once for each, and never run on what it was not traced for.
+
+TensorFlow runs in a process of its own, `python -m tests.test_tensorflow_traced`, which prints one line of JSON.
+"""
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
-
-from backends.tensorflow.traced import Traced  # noqa: E402
+ROOT = Path(__file__).parents[1]
 
 
-def test_it_is_traced_once_for_each_shape() -> None:
+@pytest.fixture(scope="module")
+def said() -> dict[str, Any]:
+    if importlib.util.find_spec("tensorflow") is None:
+        pytest.skip("tensorflow is not installed")
+    command = [sys.executable, "-W", "error", "-m", "tests.test_tensorflow_traced"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_it_is_traced_once_for_each_shape(said: dict[str, Any]) -> None:
+    assert said["rows"] == [[[2.0, 2.0]] * rows for rows in (2, 3, 2, 3, 2)]
+    assert said["traces"] == 2
+
+
+def test_another_type_of_number_is_refused(said: dict[str, Any]) -> None:
+    assert "was expected to be a float tensor but is a double tensor" in said["double"]
+
+
+def main() -> dict[str, Any]:
+    """What TensorFlow has to say to the tests above."""
+    import tensorflow as tf
+
+    from backends.tensorflow.traced import Traced
+
     doubled = Traced(lambda pair: (2 * pair[0], pair[1]), compiled=False)
-    for rows in (2, 3, 2, 3, 2):
-        twice, none = doubled((tf.ones((rows, 2)), None))
-        assert twice.numpy().tolist() == [[2.0, 2.0]] * rows and none is None
-    assert doubled.traces() == 2
+    said: dict[str, Any] = {"rows": [doubled((tf.ones((n, 2)), None))[0].numpy().tolist() for n in (2, 3, 2, 3, 2)]}
+    said["traces"] = doubled.traces()
+    try:
+        said["double"] = str(doubled((tf.ones((2, 2), tf.float64), None)))
+    except tf.errors.InvalidArgumentError as error:
+        said["double"] = str(error)
+    return said
 
 
-def test_another_type_of_number_is_refused() -> None:
-    doubled = Traced(lambda x: 2 * x, compiled=False)
-    doubled(tf.ones(2, tf.float32))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="expected to be a float tensor but is a double tensor"):
-        doubled(tf.ones(2, tf.float64))
+if __name__ == "__main__":
+    print(json.dumps(main()))
