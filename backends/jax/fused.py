@@ -6,8 +6,9 @@ and back, from the cotangents of y and of the last state:
 
     d_t = dL/ds_t + dL/dy_t      dL/ds_{t-1} = where(valid_t, d_t ds_t/ds_{t-1}, dL/ds_t)      dL/dtap_t = valid_t d_t
 
-The loop back has nothing in it but the recurrence: the product with U^T and what is element-wise. It puts out da_t, and
-each weight's gradient is one product over many time steps after it. A step's pair of functions is in ``fused_cells``.
+The loop back has nothing in it but the recurrence: products with the d_t and with U^T. Their factors are made for a
+slab of steps at once, and so is what comes of the d_t after it: da, and each weight's gradient as one product over all
+steps of the slab. A step's functions are in ``fused_cells``.
 
 Time is cut into slabs of as many steps as stay in a cache. Before a slab's steps the input's share of them is made, and
 after them, on the way back, what they add to the weights' gradients: neither a nor da is ever whole in memory. That is
@@ -16,6 +17,7 @@ after them, on the way back, what they add to the weights' gradients: neither a 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -25,7 +27,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from backends.jax.cells import State, Step, Weights
-from backends.jax.fused_cells import CELLS, Gates, back_through, flat, gates_of, product, total
+from backends.jax.fused_cells import CELLS, cut, flat, product, total
 from backends.jax.scan import Scan
 from suite.spec.contract import Net
 
@@ -46,48 +48,63 @@ def forward(
 ) -> tuple[tuple[jax.Array, State], Any]:
     """As `loop`, and what `backward` needs."""
     cell = CELLS[step]
-    parts = gates_of(cell, p)
+    parts = list(zip(cut(p["W"], *cell.shares), cut(p["b"], *cell.shares), strict=True))
 
-    def one(old: State, now: tuple[jax.Array, Gates, State | None]) -> tuple[State, Any]:
+    def one(old: State, now: tuple[jax.Array, State, State | None]) -> tuple[State, Any]:
         m, a_t, eps = now
         new, saved = cell.forward(p, a_t, old)
-        if eps is not None:
-            new = tuple(n + e for n, e in zip(new, eps, strict=True))
-        state = tuple(jnp.where(m, n, s) for n, s in zip(new, old, strict=True))
-        return state, (jnp.where(m, state[0], 0), saved)
+        added = new if eps is None else tuple(n + e for n, e in zip(new, eps, strict=True))
+        state = tuple(jnp.where(m, n, s) for n, s in zip(added, old, strict=True))
+        return state, (state, saved, None if eps is None else new)
 
     def slab(old: State, now: tuple[jax.Array, jax.Array, State | None]) -> tuple[State, Any]:
         x, m, eps = now
         a = tuple((flat(x) @ w + b).reshape(*x.shape[:2], -1) for w, b in parts)
         return lax.scan(one, old, (m, a, eps), reverse=reverse)
 
-    final, (y, saved) = in_slabs(slab, state, (x, valid, taps), reverse, state[0].size)
-    return (y, final), (p, x, valid, taps, saved)
+    final, (states, saved, new) = in_slabs(slab, state, (x, valid, taps), reverse, state[0].size)
+    y = jnp.where(valid, states[0], 0)
+    return (y, final), (p, x, valid, taps, state, states, saved, new)
 
 
 def backward(
     step: Step, reverse: bool, kept: Any, towards: tuple[jax.Array, State]
 ) -> tuple[Weights, jax.Array, None, State, State | None]:
     """dL/dy (T, B, H), dL/d(final state) -> dL/dp, dL/dx (T, B, I), nothing, dL/d(first state), dL/dtaps."""
-    cell, (p, x, valid, taps, saved), (dy, dfinal) = CELLS[step], kept, towards
+    cell, (p, x, valid, taps, state, states, saved, new), (dy, dfinal) = CELLS[step], kept, towards
+    p_T = p | {f"{name}_T": lax.optimization_barrier(w.T) for name, w in p.items() if name.startswith("U")}
+    before = tuple(_shifted(first, after, reverse) for first, after in zip(state, states, strict=True))
 
-    def one(dstate: State, now: tuple[jax.Array, jax.Array, Gates]) -> tuple[State, Any]:
-        m, dy_t, saved_t = now
+    def one(dstate: State, now: tuple[jax.Array, jax.Array, State]) -> tuple[State, Any]:
+        m, dy_t, k_t = now
         through = tuple(jnp.where(m, d, 0) for d in (dstate[0] + dy_t, *dstate[1:]))
-        before, da = cell.backward(p, saved_t, through)
-        dstate = tuple(jnp.where(m, b, d) for b, d in zip(before, dstate, strict=True))
-        return dstate, (da, None if taps is None else through)
+        back, more = cell.backward(p_T, k_t, through)
+        return tuple(jnp.where(m, b, d) for b, d in zip(back, dstate, strict=True)), (through, more)
 
     def slab(carried: tuple[State, Weights], now: Any) -> tuple[tuple[State, Weights], Any]:
-        (dstate, dp), (x, m, dy, saved) = carried, now
-        dstate, (da, dtaps) = lax.scan(one, dstate, (m, dy, saved), reverse=not reverse)
-        more = {"W": product(x, da), "b": jnp.concatenate([total(d) for d in da]), **cell.weights(saved, da)}
-        dx = back_through(tuple(flat(d) for d in da), p["W"]).reshape(x.shape)
-        return (dstate, {name: d + more.get(name, 0) for name, d in dp.items()}), (dx, dtaps)
+        (dstate, dp), (x, m, dy, saved, old, new) = carried, now
+        k = cell.factors(p, saved, old, new)
+        dstate, (through, more) = lax.scan(one, dstate, (m, dy, k), reverse=not reverse)
+        da, own = cell.weights(k, saved, old, through, more)
+        own |= {"W": product(x, *da), "b": total(*da)}
+        dx = sum(flat(d) @ w.T for d, w in zip(da, _like(da, p["W"]), strict=True)).reshape(x.shape)
+        return (dstate, {name: d + own.get(name, 0) for name, d in dp.items()}), (dx, taps and through)
 
     first = dfinal, {name: jnp.zeros_like(w) for name, w in p.items()}
-    (dfirst, dp), (dx, dtaps) = in_slabs(slab, first, (x, valid, dy, saved), not reverse, dfinal[0].size)
+    read = x, valid, dy, saved, before, new or states
+    (dfirst, dp), (dx, dtaps) = in_slabs(slab, first, read, not reverse, dfinal[0].size)
     return dp, dx, None, dfirst, dtaps
+
+
+def _shifted(first: jax.Array, after: jax.Array, reverse: bool) -> jax.Array:
+    """The state before each step, from the one before all and those after each (T, B, H)."""
+    return jnp.concatenate([after[1:], first[None]] if reverse else [first[None], after[:-1]])
+
+
+def _like(blocks: State, w: jax.Array) -> list[jax.Array]:
+    """W (I, GH), cut as wide as the blocks are."""
+    ends = list(itertools.accumulate(block.shape[-1] for block in blocks))
+    return jnp.split(w, ends[:-1], axis=1)
 
 
 def in_slabs(body: Callable[..., Any], first: Any, read: Any, reverse: bool, numbers: int) -> tuple[Any, Any]:

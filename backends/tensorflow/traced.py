@@ -11,20 +11,24 @@ import tensorflow as tf
 class Traced:
     """A function of tensors, traced once for their shapes and, where asked, compiled by XLA.
 
-    TensorFlow's own look-up builds a type of every argument at every call: 0.25 ms of a step of 1.9. Shapes are enough,
-    for a model gives each of its functions one structure and one type of number.
+    TensorFlow's own look-up builds a type of every argument at every call, and so does the public call of a trace:
+    0.25 ms and 0.4 ms of a GRU's step of 5. Shapes are enough, for a model gives each of its functions one structure and
+    one type of number; the runtime refuses another type.
     """
 
     def __init__(self, body: Callable[..., Any], compiled: bool) -> None:
         self._function = tf.function(body, autograph=False, jit_compile=compiled)
-        self._traces: dict[tuple[tf.TensorShape | None, ...], Callable[..., Any]] = {}
+        self._traces: dict[tuple[tf.TensorShape | None, ...], tuple[Any, list[tf.Tensor]]] = {}
 
     def __call__(self, *given: Any) -> Any:
         """What the body returns."""
-        shapes = tuple(None if value is None else value.shape for value in tf.nest.flatten(given))
+        flat = tf.nest.flatten(given)
+        shapes = tuple(None if value is None else value.shape for value in flat)
         if shapes not in self._traces:
-            self._traces[shapes] = self._function.get_concrete_function(*given)
-        return self._traces[shapes](*given)
+            made = self._function.get_concrete_function(*given)
+            self._traces[shapes] = made, made.captured_inputs  # the variables, which are the model's for good
+        trace, variables = self._traces[shapes]
+        return trace._call_flat([value for value in flat if value is not None], variables)
 
     def traces(self) -> int:
         """How often it has been traced; XLA compiles once a trace."""
