@@ -176,37 +176,50 @@ def faults() -> dict[str, str]:
 
     jax.config.update("jax_disable_most_optimizations", True)  # XLA compiles two functions for each fault
 
-    def put(saved: Any, place: int, value: Any) -> Any:
-        return (*saved[:place], value, *saved[place + 1 :])
+    def ones(own: Any, *given: Any) -> Any:
+        return tuple(jnp.ones_like(k) for k in own(*given))
 
-    def not_carried(own: Any, p: Any, s: Any, d: Any) -> Any:
-        (dh,), da = own(p, s, d)
-        return (dh - d[0] * s[2],), da
+    def not_carried(own: Any, p: Any, k: Any, d: Any) -> Any:
+        (dh,), more = own(p, k, d)
+        return (dh - d[0] * fused_cells.cut(k[1], 1, 1)[1],), more
 
-    def without_f(own: Any, p: Any, s: Any, d: Any) -> Any:
-        (dh, dc), da = own(p, s, d)
-        return (dh, dc / s[3]), da
+    def without_f(own: Any, p: Any, k: Any, d: Any) -> Any:
+        (dh, dc), more = own(p, k, d)
+        return (dh, dc / k[2]), more
 
-    def without_r(own: Any, s: Any, da: Any) -> Any:
-        return own(put(s, 1, jnp.ones_like(s[1])), da)
+    def without_r(own: Any, k: Any, *rest: Any) -> Any:
+        d_rz, d_n = fused_cells.cut(k[0], 2, 1)
+        r, _ = fused_cells.cut(k[1], 1, 1)
+        return own((jnp.concatenate([d_rz, d_n / r], axis=2), k[1]), *rest)
 
-    def old_cell(own: Any, s: Any, da: Any) -> Any:
-        return own(s, da) | {"P_o": (da[3] * s[1]).sum((0, 1))}
+    def state_after(own: Any, k: Any, saved: Any, old: Any, *rest: Any) -> Any:
+        return own(k, saved, (jnp.roll(old[0], -1, 0),), *rest)
+
+    def untrained(own: Any, *given: Any) -> Any:
+        da, dp = own(*given)
+        return da, dp | {"c": 0 * dp["c"]}
+
+    def without_reset(own: Any, k: Any, *rest: Any) -> Any:
+        return own((*k[:2], jnp.ones_like(k[2])), *rest)
+
+    def old_cell(own: Any, k: Any, saved: Any, old: Any, *rest: Any) -> Any:
+        d, dp = own(k, saved, old, *rest)
+        return d, dp | {"P_o": (fused_cells.cut(d, 3, 1)[1] * old[1]).sum((0, 1))}
 
     one_cell = {
-        "none": ("weights", lambda own, s, da: own(s, da)),
-        "rnn: the slope of tanh is missing": ("backward", lambda own, p, s, d: own(p, put(s, 1, 0 * s[1]), d)),
-        "rnn_relu: a slope below the kink": ("backward", lambda own, p, s, d: own(p, put(s, 1, 1 + 0 * s[1]), d)),
+        "none": ("weights", lambda own, *given: own(*given)),
+        "rnn: the slope of tanh is missing": ("factors", ones),
+        "rnn_relu: a slope below the kink": ("factors", ones),
         "gru: z dh' is not carried": ("backward", not_carried),
         "gru: r is missing in du": ("weights", without_r),
-        "gru: h_t for h_{t-1} in dU": ("weights", lambda own, s, da: own(put(s, 0, jnp.roll(s[0], -1, 0)), da)),
-        "gru: c is not trained": ("weights", lambda own, s, da: own(s, da) | {"c": 0 * own(s, da)["c"]}),
-        "gru_before: h for r h in dU_n": ("weights", without_r),
+        "gru: h_t for h_{t-1} in dU": ("weights", state_after),
+        "gru: c is not trained": ("weights", untrained),
+        "gru_before: h for r h in dU_n": ("weights", without_reset),
         "lstm: f is missing in dc": ("backward", without_f),
         "lstm_peephole: c for c' in dP_o": ("weights", old_cell),
         "lstm_peephole: nothing through o to c'": (
-            "backward",
-            lambda own, p, s, d: own(p | {"P_o": 0 * p["P_o"]}, s, d),
+            "factors",
+            lambda own, p, *rest: own(p | {"P_o": 0 * p["P_o"]}, *rest),
         ),
     }
     said = {}
@@ -225,7 +238,7 @@ def faults() -> dict[str, str]:
         within_slab_back = len(read) == 3 and not isinstance(read[1], tuple) and isinstance(read[2], tuple)
         return lax.scan(back if within_slab_back else body, first, read, reverse=reverse)
 
-    fused.lax = SimpleNamespace(scan=lost)
+    fused.lax = SimpleNamespace(scan=lost, optimization_barrier=lax.optimization_barrier)
     said["gru: dh is lost over pads"] = exam("gru", "translate")
     fused.lax = lax
     return said

@@ -3,10 +3,10 @@
     forward(p, a, state)                -> state', saved      one step: a in `shares`, state and saved (B, .) each
     factors(p, saved, old, new)         -> k                  all steps at once, (T, B, .) each: what dL/ds' is times
     backward(p, k, dstate')             -> dstate, more       one step
-    weights(k, saved, old, dnew, more)  -> da, dL/dp          all steps at once: one product for each block of da
+    weights(k, saved, old, dnew, more)  -> da, dL/dp          all steps at once, da (T, B, GH): one product each
 
-A sum's derivative da = dL/da comes in blocks side by side, (T, B, .) each, which make (T, B, GH); du is dL/du where
-u = h U + c is another sum than a's. dr, dz, dn, di, ... are dL/d of what stands within a gate's sigmoid or tanh.
+da = dL/da, of the input's share a = x W + b; du = dL/du where u = h U + c is another sum than a's. dr, dz, dn, di, ...
+are dL/d of what stands within a gate's sigmoid or tanh.
 
 A loop of XLA's pays for each array that it makes or keeps, and least for few wide ones: gates of one kind are made
 together, and everything that needs no step before it is made outside the loop.
@@ -34,7 +34,7 @@ class Cell:
     forward: Callable[[Weights, Parts, State], tuple[State, State]]
     factors: Callable[[Weights, Parts, Parts, Parts], State]
     backward: Callable[[Weights, Parts, State], tuple[State, State]]
-    weights: Callable[[Parts, Parts, Parts, Parts, Parts], tuple[State, Weights]]
+    weights: Callable[[Parts, Parts, Parts, Parts, Parts], tuple[jax.Array, Weights]]
 
 
 def flat(v: jax.Array) -> jax.Array:
@@ -42,14 +42,14 @@ def flat(v: jax.Array) -> jax.Array:
     return v.reshape(-1, v.shape[-1])
 
 
-def product(h: jax.Array, *d: jax.Array) -> jax.Array:
-    """sum_t h_t^T d_t: h (T, B, H), blocks d (T, B, .) -> (H, N)."""
-    return jnp.concatenate([flat(h).T @ flat(one) for one in d], axis=1)
+def product(h: jax.Array, d: jax.Array) -> jax.Array:
+    """sum_t h_t^T d_t: h (T, B, H), d (T, B, N) -> (H, N)."""
+    return flat(h).T @ flat(d)
 
 
-def total(*d: jax.Array) -> jax.Array:
-    """Blocks d (T, B, .), summed over steps and rows -> (N,)."""
-    return jnp.concatenate([one.sum((0, 1)) for one in d])
+def total(d: jax.Array) -> jax.Array:
+    """d (T, B, N), summed over steps and rows -> (N,)."""
+    return d.sum((0, 1))
 
 
 def times(v: jax.Array, k: jax.Array) -> jax.Array:
@@ -78,10 +78,10 @@ def rnn_backward(p: Weights, k: Parts, dstate: State) -> tuple[State, State]:
     return ((dstate[0] * k[0]) @ p["U_T"],), ()
 
 
-def rnn_weights(k: Parts, saved: Parts, old: Parts, dnew: Parts, more: Parts) -> tuple[State, Weights]:
+def rnn_weights(k: Parts, saved: Parts, old: Parts, dnew: Parts, more: Parts) -> tuple[jax.Array, Weights]:
     """dU = h^T d."""
     d = dnew[0] * k[0]
-    return (d,), {"U": product(old[0], d)}
+    return d, {"U": product(old[0], d)}
 
 
 def rnn_relu_forward(p: Weights, a: Parts, state: State) -> tuple[State, State]:
@@ -119,14 +119,14 @@ def gru_backward(p: Weights, k: Parts, dstate: State) -> tuple[State, State]:
     return (dh * z + times(dh, k_u) @ p["U_T"],), ()
 
 
-def gru_weights(k: Parts, saved: Parts, old: Parts, dnew: Parts, more: Parts) -> tuple[State, Weights]:
+def gru_weights(k: Parts, saved: Parts, old: Parts, dnew: Parts, more: Parts) -> tuple[jax.Array, Weights]:
     """dU = h^T [dr, dz, du_n], dc = sum [dr, dz, du_n]."""
     (k_u, rz), (_, n, _), (h,), (dh,) = k, saved, old, dnew
     _, z = cut(rz, 1, 1)
     du = times(dh, k_u)
     d_rz, _ = cut(du, 2, 1)
     dn = dh * (1 - z) * (1 - n * n)
-    return (jnp.concatenate([d_rz, dn], axis=-1),), {"U": product(h, du), "c": total(du)}
+    return jnp.concatenate([d_rz, dn], axis=-1), {"U": product(h, du), "c": total(du)}
 
 
 def gru_before_forward(p: Weights, a: Parts, state: State) -> tuple[State, State]:
@@ -155,12 +155,12 @@ def gru_before_backward(p: Weights, k: Parts, dstate: State) -> tuple[State, Sta
     return (dh * z + dq * r + d_rz @ p["U_gates_T"],), (dq,)
 
 
-def gru_before_weights(k: Parts, saved: Parts, old: Parts, dnew: Parts, more: Parts) -> tuple[State, Weights]:
+def gru_before_weights(k: Parts, saved: Parts, old: Parts, dnew: Parts, more: Parts) -> tuple[jax.Array, Weights]:
     """dU = [h^T [dr, dz], (r h)^T dn]."""
     (k_n, k_rz, rz), (h,), (dh,), (dq,) = k, old, dnew, more
     r, _ = cut(rz, 1, 1)
     d_rz, dn = jnp.concatenate([dq, dh], axis=-1) * k_rz, dh * k_n
-    return (d_rz, dn), {"U_gates": product(h, d_rz), "U_n": product(r * h, dn)}
+    return jnp.concatenate([d_rz, dn], axis=-1), {"U_gates": product(h, d_rz), "U_n": product(r * h, dn)}
 
 
 def lstm_forward(p: Weights, a: Parts, state: State) -> tuple[State, State]:
@@ -174,7 +174,7 @@ def lstm_forward(p: Weights, a: Parts, state: State) -> tuple[State, State]:
 
 
 def lstm_factors(p: Weights, saved: Parts, old: Parts, new: Parts) -> State:
-    """dc' += dh' o (1 - t^2), di = dc' g i (1 - i), df = dc' c f (1 - f), dg = dc' i (1 - g^2), do = dh' t o (1 - o)."""
+    """dc' += dh' o (1 - t^2), di = dc' g i (1 - i), df = dc' c f (1 - f), dg = dc' i (1 - g^2), do = dh' t o (1 - o)"""
     (i_f, g, o), (_, c), (_, c_new) = saved, old, new
     i, f = cut(i_f, 1, 1)
     t = jnp.tanh(c_new)
@@ -190,11 +190,11 @@ def lstm_backward(p: Weights, k: Parts, dstate: State) -> tuple[State, State]:
     return (d @ p["U_T"], dc * f), (dc,)
 
 
-def lstm_weights(k: Parts, saved: Parts, old: Parts, dnew: Parts, more: Parts) -> tuple[State, Weights]:
+def lstm_weights(k: Parts, saved: Parts, old: Parts, dnew: Parts, more: Parts) -> tuple[jax.Array, Weights]:
     """dU = h^T [di, df, dg, do]."""
     (dh, _), (dc,) = dnew, more
     d = jnp.concatenate([dc, dc, dc, dh], axis=-1) * k[0]
-    return (d,), {"U": product(old[0], d)}
+    return d, {"U": product(old[0], d)}
 
 
 def lstm_peephole_forward(p: Weights, a: Parts, state: State) -> tuple[State, State]:
@@ -216,13 +216,13 @@ def lstm_peephole_factors(p: Weights, saved: Parts, old: Parts, new: Parts) -> S
     return k, k_t + k_o * p["P_o"], f + k_i * p["P_i"] + k_f * p["P_f"]
 
 
-def lstm_peephole_weights(k: Parts, saved: Parts, old: Parts, dnew: Parts, more: Parts) -> tuple[State, Weights]:
+def lstm_peephole_weights(k: Parts, saved: Parts, old: Parts, dnew: Parts, more: Parts) -> tuple[jax.Array, Weights]:
     """As lstm, and dP = sum [di c, df c, do c'], c' before taps."""
-    (d,), dp = lstm_weights(k, saved, old, dnew, more)
+    d, dp = lstm_weights(k, saved, old, dnew, more)
     (i_f, g, _), (_, c) = saved, old
     i, f = cut(i_f, 1, 1)
     d_i, d_f, _, d_o = cut(d, 1, 1, 1, 1)
-    return (d,), dp | {"P_i": total(d_i * c), "P_f": total(d_f * c), "P_o": total(d_o * (f * c + i * g))}
+    return d, dp | {"P_i": total(d_i * c), "P_f": total(d_f * c), "P_o": total(d_o * (f * c + i * g))}
 
 
 RNN = Cell((1,), rnn_forward, rnn_factors, rnn_backward, rnn_weights)
@@ -231,9 +231,7 @@ CELLS: dict[Step, Cell] = {
     cells.rnn: RNN,
     cells.rnn_relu: replace(RNN, forward=rnn_relu_forward, factors=rnn_relu_factors),
     cells.gru: Cell((2, 1), gru_forward, gru_factors, gru_backward, gru_weights),
-    cells.gru_before: Cell(
-        (2, 1), gru_before_forward, gru_before_factors, gru_before_backward, gru_before_weights
-    ),
+    cells.gru_before: Cell((2, 1), gru_before_forward, gru_before_factors, gru_before_backward, gru_before_weights),
     cells.lstm: LSTM,
     cells.lstm_peephole: replace(
         LSTM, forward=lstm_peephole_forward, factors=lstm_peephole_factors, weights=lstm_peephole_weights
