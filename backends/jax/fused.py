@@ -12,7 +12,7 @@ steps of the slab. A step's functions are in ``fused_cells``.
 
 Time is cut into slabs of as many steps as stay in a cache. Before a slab's steps the input's share of them is made, and
 after them, on the way back, what they add to the weights' gradients: neither a nor da is ever whole in memory. That is
-1 to 8 % of a step at B64 T100 I123 H320, as the caches are; where everything fits, one slab of everything is the quicker.
+1 to 8 % of a step at B64 T100 I123 H320, as the caches are; where everything fits, one slab of everything is quicker.
 """
 
 from __future__ import annotations
