@@ -86,7 +86,7 @@ def measured(times: dict[str, float], shape: str = "small", sets: int = 3, round
             "told": {"losses": [2.3], "flops": 4e6, "first_s": 1.0, "import_s": 0.5, "build_s": 0.1},
             "sets": several,
         }
-    facts = {"cpu": "a cpu", "cores_usable": 2, "versions": {"python": "3.12"}}
+    facts = {"cpu": "a cpu", "machine_id": "a", "cores_usable": 2, "versions": {"python": "3.12"}}
     head = {"schema": 1, "shape": shape, "arch": "gru", "subject": "step", "facts": facts}
     return head | {"candidates": found, "unsupported": {"pytorch fused": "not there"}}
 
@@ -169,6 +169,18 @@ def test_decoding_is_told_in_tokens_written() -> None:
     )
     noise = measured(GOOD)["candidates"]["jax scan"]["cell"]
     assert [kernels._tokens(subject, noise) for subject in ("step", "latency", "stream")] == [32 * 50, 50, 1]
+
+
+def test_times_of_two_machines_stand_under_their_names_and_not_side_by_side(tmp_path: Path) -> None:
+    small, braun = measured(GOOD), measured(GOOD, "braun")
+    braun["facts"] |= {"cpu": "another cpu", "machine_id": "b"}
+    *_, first, second = kernels.markdown([small, braun])
+    assert first == "- a cpu, 2 cores; python 3.12: small / gru / step"
+    assert second == "- another cpu, 2 cores; python 3.12: braun / gru / step"
+    with pytest.raises(ValueError, match="small, braun were measured on several machines"):
+        kernels.short([small, braun])
+    *_, alone = kernels.markdown([small])
+    assert alone == "- a cpu, 2 cores; python 3.12"
 
 
 def test_a_page_and_a_figure(tmp_path: Path) -> None:

@@ -52,25 +52,26 @@ def forward(
     def one(old: State, now: tuple[jax.Array, State, State | None]) -> tuple[State, Any]:
         m, a_t, eps = now
         new, saved = cell.forward(p, a_t, old)
-        added = new if eps is None else tuple(n + e for n, e in zip(new, eps, strict=True))
-        state = tuple(jnp.where(m, n, s) for n, s in zip(added, old, strict=True))
-        return state, (state, saved, None if eps is None else new)
+        if eps is not None:
+            new = tuple(n + e for n, e in zip(new, eps, strict=True))
+        state = tuple(jnp.where(m, n, s) for n, s in zip(new, old, strict=True))
+        return state, (state, saved)
 
     def slab(old: State, now: tuple[jax.Array, jax.Array, State | None]) -> tuple[State, Any]:
         x, m, eps = now
         a = tuple((flat(x) @ w + b).reshape(*x.shape[:2], -1) for w, b in parts)
         return lax.scan(one, old, (m, a, eps), reverse=reverse)
 
-    final, (states, saved, new) = in_slabs(slab, state, (x, valid, taps), reverse, state[0].size)
+    final, (states, saved) = in_slabs(slab, state, (x, valid, taps), reverse, state[0].size)
     y = jnp.where(valid, states[0], 0)
-    return (y, final), (p, x, valid, taps, state, states, saved, new)
+    return (y, final), (p, x, valid, taps, state, states, saved)
 
 
 def backward(
     step: Step, reverse: bool, kept: Any, towards: tuple[jax.Array, State]
 ) -> tuple[Weights, jax.Array, None, State, State | None]:
     """dL/dy (T, B, H), dL/d(final state) -> dL/dp, dL/dx (T, B, I), nothing, dL/d(first state), dL/dtaps."""
-    cell, (p, x, valid, taps, state, states, saved, new), (dy, dfinal) = CELLS[step], kept, towards
+    cell, (p, x, valid, taps, state, states, saved), (dy, dfinal) = CELLS[step], kept, towards
     turned = p | {f"{name}_T": lax.optimization_barrier(w.T) for name, w in p.items() if name.startswith("U")}
     before = tuple(_shifted(first, after, reverse) for first, after in zip(state, states, strict=True))
 
@@ -81,16 +82,17 @@ def backward(
         return tuple(jnp.where(m, b, d) for b, d in zip(back, dstate, strict=True)), (through, more)
 
     def slab(carried: tuple[State, Weights], now: Any) -> tuple[tuple[State, Weights], Any]:
-        (dstate, dp), (x, m, dy, saved, old, new) = carried, now
+        (dstate, dp), (x, m, dy, saved, old, after, eps) = carried, now
+        new = after if eps is None else tuple(s - e for s, e in zip(after, eps, strict=True))
         k = cell.factors(p, saved, old, new)
         dstate, (through, more) = lax.scan(one, dstate, (m, dy, k), reverse=not reverse)
         da, own = cell.weights(k, saved, old, through, more)
         own |= {"W": product(x, da), "b": total(da)}
         dx = (flat(da) @ p["W"].T).reshape(x.shape)
-        return (dstate, {name: d + own.get(name, 0) for name, d in dp.items()}), (dx, taps and through)
+        return (dstate, {name: d + own.get(name, 0) for name, d in dp.items()}), (dx, None if eps is None else through)
 
     first = dfinal, {name: jnp.zeros_like(w) for name, w in p.items()}
-    read = x, valid, dy, saved, before, new or states
+    read = x, valid, dy, saved, before, states, taps
     (dfirst, dp), (dx, dtaps) = in_slabs(slab, first, read, not reverse, dfinal[0].size)
     return dp, dx, None, dfirst, dtaps
 

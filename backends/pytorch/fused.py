@@ -44,21 +44,20 @@ class Recurrence(torch.autograd.Function):
         for stack, s in zip(stacks, state, strict=True):
             stack[-1 if reverse else 0] = s
         olds, nows = neighbours(_each(stacks), reverse)
-        new = [s.new_empty(steps, rows, width) for s in state] if taps else []  # before the taps are added
-        news, added = _each(new) or nows, _each(taps)
+        added = _each(taps)
         reads, writes = cell.forward_cuts
         shares, gates = _each(cut(a, cell.inputs, reads)), _each(cut(tape, cell.columns, writes))
         masks = None if valid is None else valid.unbind(0)
         for t in reversed(range(steps)) if reverse else range(steps):
-            cell.forward(p, shares[t], olds[t], gates[t], news[t])
+            cell.forward(p, shares[t], olds[t], gates[t], nows[t])
             if taps:
-                for n, tap, s in zip(news[t], added[t], nows[t], strict=True):
-                    torch.add(n, tap, out=s)
+                for s, tap in zip(nows[t], added[t], strict=True):
+                    s.add_(tap)
             if masks is not None:
                 for s, old in zip(nows[t], olds[t], strict=True):
                     torch.where(masks[t], s, old, out=s)
         ctx.step, ctx.reverse = step, reverse
-        ctx.save_for_backward(valid, tape, *weights, *stacks, *new)
+        ctx.save_for_backward(valid, tape, *weights, *stacks, *taps)
         _, y = neighbours(stacks[0], reverse)
         y = y if valid is None else torch.where(valid, y, 0.0)
         return y, *(stack[0 if reverse else -1] for stack in stacks)
@@ -69,29 +68,32 @@ class Recurrence(torch.autograd.Function):
         """dy (T, B, H), dlast (B, H) each -> the gradients of what `forward` took."""
         cell, reverse = CELLS[ctx.step], ctx.reverse
         valid, tape, *saved = ctx.saved_tensors
-        weights, stacks, new = split(cell, saved)
+        weights, stacks, taps = split(cell, saved)
         p, pairs = _read(ctx.step, cell, weights), [neighbours(s, reverse) for s in stacks]
         before, after = zip(*pairs, strict=True)
-        dtaps = [torch.empty_like(s) for s in new]
+        new = [s - tap for s, tap in zip(after, taps, strict=True)] if taps else after
         through = None  # dL/dh on its way over pads, unless a gate of 1 is its way
         if valid is not None:
             dy = torch.where(valid, dy, 0.0)
             through = None if cell.kept[0] else (~valid).to(dy.dtype).unbind(0)
         dys, nothing = dy.unbind(0), torch.zeros_like(dy[0])
         earlier = [*dys[1:], nothing] if reverse else [nothing, *dys[:-1]]
-        ds: State = (dlast[0] + dys[0 if reverse else -1], *(d.clone() for d in dlast[1:]))
-        room = tuple(torch.empty_like(d) for d in ds)
+        ways = [torch.empty_like(s) for s in stacks] if taps else [s.new_empty(2, *s.shape[1:]) for s in stacks]
+        places = _each(ways) if taps else _each(ways) * (len(stacks[0]) // 2 + 1)  # of dL/ds: every one, or in turn
+        towards, ds = neighbours(places[: len(stacks[0])], reverse)
+        torch.add(dlast[0], dys[0 if reverse else -1], out=ds[0 if reverse else -1][0])
+        for d, last in zip(ds[0 if reverse else -1][1:], dlast[1:], strict=True):
+            d.copy_(last)
         gates = _each(cut(tape, cell.columns, cell.backward_cuts[1]))
-        for t, k in _factors(cell, p, tape, before, new or after, valid, reverse):
-            for dtap, d in zip(dtaps, ds, strict=False):
-                dtap[t] = d
-            dh = earlier[t] if through is None else torch.addcmul(earlier[t], ds[0], through[t])
-            cell.backward(p, k, gates[t], ds, dh, room)
-            ds, room = room, ds
+        for t, k in _factors(cell, p, tape, before, new, valid, reverse):
+            dh = earlier[t] if through is None else torch.addcmul(earlier[t], ds[t][0], through[t])
+            cell.backward(p, k, gates[t], ds[t], dh, towards[t])
+        dtaps = [neighbours(way, reverse)[1] for way in ways] if taps else []
         if valid is not None:
             dtaps = [torch.where(valid, d, 0.0) for d in dtaps]
         (da,) = cut(tape, cell.columns, cell.inputs)
-        return None, None, None, da, *cell.weights(da, tape, before, new or after), *ds, *dtaps
+        dfirst = towards[-1 if reverse else 0]
+        return None, None, None, da, *cell.weights(da, tape, before, new), *dfirst, *dtaps
 
 
 def loop(

@@ -15,6 +15,7 @@ import contextlib
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from suite import stats
@@ -49,11 +50,9 @@ class Pair:
 def measure(base: Start, head: Start, blocks: int = BLOCKS, number: int = 0) -> Pair:
     """One pair of fresh processes. ``number``: which pair it is; odd ones begin with ``head``."""
     with contextlib.ExitStack() as both:
-        probes = []
-        for start in (base, head) if number % 2 == 0 else (head, base):
-            probe = both.enter_context(start())
-            probe.ready()  # before the other starts: two that compile at once disturb each other
-            probes.append(probe)
+        probes = [both.enter_context(start()) for start in ((base, head) if number % 2 == 0 else (head, base))]
+        with ThreadPoolExecutor(len(probes)) as pool:  # nothing is timed until both are warm
+            list(pool.map(lambda probe: probe.ready(), probes))
         calls = min(length(probe) for probe in probes)  # the slower one's: the other's would take it for ever
         found: list[list[Block]] = [[], []]
         for k in range(blocks):

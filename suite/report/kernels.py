@@ -88,23 +88,30 @@ def markdown(groups: list[Data]) -> Iterator[str]:
             yield f"| {name} | {' | '.join(_row(data, name, data['candidates'][name]))} |"
         gaps = [f"- {name}: {reason}" for name, reason in data["unsupported"].items()]
         yield from ([""] if gaps else []) + gaps
-    facts = groups[0]["facts"]
-    yield f"\n{facts['cpu']}, {facts['cores_usable']} cores; {_versions(facts)}"
+    where: dict[str, list[str]] = {}
+    for data in groups:
+        where.setdefault(_where(data["facts"]), []).append(title(data))
+    yield ""
+    yield from (f"- {place}" + (f": {', '.join(what)}" if len(where) > 1 else "") for place, what in where.items())
 
 
 def short(groups: list[Data]) -> str:
-    """A GRU's training step for a README: a row a candidate, a column a shape; the fastest of the first shape first."""
+    """A GRU's training step for a README: a row a candidate, a column a shape; the fastest of the first shape first.
+
+    ValueError where nothing was measured, or where a reader would compare the times of two machines.
+    """
     found = {d["shape"]: d for d in groups if (d["arch"], d["subject"]) == ("gru", "step") and d["shape"] in SHORT}
     columns = [name for name in SHORT if name in found]
     if not columns:
         raise ValueError(f"speed: no step of a gru at {', '.join(SHORT)} was measured")
+    if len({found[shape]["facts"]["machine_id"] for shape in columns}) > 1:
+        raise ValueError(f"speed: {', '.join(columns)} were measured on several machines; measure all on one (--again)")
     names = dict.fromkeys(name for shape in columns for name in _fastest_first(found[shape]))
     lines = [f"| | {' | '.join(columns)} |", "|---|" + "--:|" * len(columns)]
     lines += [f"| {name} | {' | '.join(_short(found[shape], name) for shape in columns)} |" for name in names]
     cells = [f"{shape}: {_shape(next(iter(found[shape]['candidates'].values()))['cell'])}" for shape in columns]
-    facts = found[columns[0]]["facts"]
-    told = f"{facts['cpu']}, {facts['cores_usable']} cores; {_versions(facts)}"
-    return "\n".join([*lines, "", *(f"- {cell}" for cell in cells), f"- measured on {told}"])
+    told = f"- measured on {_where(found[columns[0]]['facts'])}"
+    return "\n".join([*lines, "", *(f"- {cell}" for cell in cells), told])
 
 
 def _fastest_first(data: Data) -> list[str]:
@@ -188,5 +195,7 @@ def _tokens(subject: str, told: Data) -> int:
     return 1 if subject == "stream" else int(batch.lengths.sum())
 
 
-def _versions(facts: Data) -> str:
-    return ", ".join(f"{name} {version}" for name, version in facts["versions"].items() if name != "mlflow")
+def _where(facts: Data) -> str:
+    """The machine and what was installed on it."""
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items() if name != "mlflow")
+    return f"{facts['cpu']}, {facts['cores_usable']} cores; {versions}"
