@@ -9,8 +9,9 @@ the gradient flow costs on top of a step without.
     no norms  bare, with a step that computes no norm (clipping is off throughout, for it needs the global norm)
     profile   bare, with a step that also computes ||dL/ds_t|| of every state at every time step
 
-Blocks alternate within one process (ABBA), so that drift hits both sides. The ratio is the geometric mean over pairs of
-blocks with its 95 % t-interval; the claim is made with the interval's upper end. Two forms of block:
+The process has the environment of a run's workers: threads, and how memory is kept. Blocks alternate within it (ABBA),
+so that drift hits both sides. The ratio is the geometric mean over pairs of blocks with its 95 % t-interval; the claim
+is made with the interval's upper end. Two forms of block:
 
     short     6 updates; its value is the fastest, for a stall of the machine is no cost of the runner
     --feed    `suite.run.FEED_S` seconds of updates; its value is the mean. During each runner block a second process,
@@ -23,6 +24,7 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -37,6 +39,7 @@ import numpy as np
 
 from suite import cell as cells
 from suite import clock, registry, run, stats, training
+from suite.executors.local import environment
 from suite.spec import params
 from suite.spec.cell import Cell
 from suite.spec.contract import Model, Net, Optim, Sizes, Snapshot
@@ -58,6 +61,8 @@ Feed = Callable[[], None]
 def main(backend: str, arch: str, impl: str, hidden: int, feed: bool) -> None:
     """Print the overheads of one backend."""
     cell = Cell("hmm_tag", arch, backend, impl, (("time", 60),), Sizes(hidden, embed=64), Optim(clip=0.0), steps=10**6)
+    if any(os.environ.get(name) != value for name, value in environment(cell).items()):  # as a run's workers
+        os.execve(sys.executable, [sys.executable, "-m", "tests.perf.overhead", *sys.argv[1:]], environment(cell))
     task = registry.task(cell.task, **dict(cell.options))
     net = Net(registry.arch(arch), task.signature, cell.sizes)
     cells.setup(backend, cell.precision, cell.device, cell.threads)
