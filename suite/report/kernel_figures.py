@@ -51,13 +51,14 @@ def _head(made: Any, title: str, told: str) -> None:
 def _panel(ax: Any, data: Data) -> None:
     drawn = {name: seconds(c) for name, c in data["candidates"].items() if name != PRODUCTS}
     ordered = sorted(drawn.items(), key=lambda item: item[1].value)
-    least, right = data["candidates"].get(PRODUCTS), 1.2 * max(ms.value for ms in drawn.values())
+    least, longest = data["candidates"].get(PRODUCTS), max(ms.value for ms in drawn.values())
+    right = 1.15 * min(1.8 * longest, max(ms.high for ms in drawn.values()))  # the widest interval may be endless
     for y, (name, ms) in enumerate(ordered):
         ax.barh(y, 1e3 * ms.value, color=BARS.get(name.split()[0], OTHER), alpha=0.85, height=0.7)
         ax.plot([1e3 * ms.low, 1e3 * ms.high], [y, y], color=INK, linewidth=1)
         if least:
             share = f"  {ratio(least, data['candidates'][name]).value:.2f}"
-            ax.text(1e3 * min(ms.high, 0.9 * right), y, share, va="center", fontsize=7, color=INK)
+            ax.text(1e3 * min(ms.high, 0.92 * right), y, share, va="center", fontsize=7, color=INK)
     if least:
         ax.axvline(1e3 * seconds(least).value, color=INK, linestyle=(0, (4, 3)), linewidth=1)
     ax.set_yticks(range(len(ordered)), [name for name, _ in ordered])
