@@ -72,6 +72,7 @@ def backward(
 ) -> tuple[Weights, jax.Array, None, State, State | None]:
     """dL/dy (T, B, H), dL/d(final state) -> dL/dp, dL/dx (T, B, I), nothing, dL/d(first state), dL/dtaps."""
     cell, (p, x, valid, taps, state, states, saved), (dy, dfinal) = CELLS[step], kept, towards
+    # turned once: the product of a loop would turn its matrix at every step
     turned = p | {f"{name}_T": lax.optimization_barrier(w.T) for name, w in p.items() if name.startswith("U")}
     before = tuple(_shifted(first, after, reverse) for first, after in zip(state, states, strict=True))
 
