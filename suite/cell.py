@@ -2,23 +2,27 @@
 
 Nothing is reported of a model that fails the comparison. A loss or a gradient norm that is not finite ends training
 as "diverged". Any other exception is a fault and is not caught: the parent process records the crash.
+
+What was cut off goes on from its checkpoint, after the comparison with the oracle and before the first update.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from suite import clock, contract, facts, parity, record, registry, weights
+from suite import checkpoint, clock, contract, facts, parity, record, registry, weights
+from suite.checkpoint import CHECKPOINT_S, Checkpoints, Done
 from suite.exam.compare import Check
+from suite.files import set_aside
 from suite.record import Record
 from suite.spec import params
 from suite.spec.cell import Cell, Options
 from suite.spec.contract import Net, Precision, Snapshot, StepResult, Task, Unsupported
-from suite.training import Diverged, Done, Progress, timed, train, training_batch
+from suite.training import Diverged, Progress, timed, train, training_batch
 
 
 def run(
@@ -28,23 +32,44 @@ def run(
     *,
     converged: bool = True,
     fresh: bool = True,
+    resume: bool = False,
+    packed: bool = False,
+    checkpoint_s: float = CHECKPOINT_S,
     progress: Progress = lambda step, loss: None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> Record:
-    """Run a cell and write its record and curves into ``folder``. ``fresh``: nothing ran in this process before."""
+    """Run a cell and write its record and curves into ``folder``.
+
+    fresh         nothing ran in this process before
+    resume        go on from the checkpoint in the folder, if there is one
+    packed        other cells run beside it: no speed is recorded
+    checkpoint_s  seconds between checkpoints; 0: after every call
+    note          hears what a person should know, such as a checkpoint that was damaged
+    """
     folder.mkdir(parents=True, exist_ok=True)
     base = Record(plan=plan, cell=cell, outcome="ok", started=clock.stamp(), fresh_process=fresh)
-    extra: dict[str, Any] = {"converged": converged}
+    extra: dict[str, Any] = {"converged": converged} | ({"packed": True} if packed else {})
     try:
-        ended, versions = _run(cell, folder, base, progress)
+        ended, versions = _run(cell, folder, base, Done(packed=packed), resume, checkpoint_s, progress, note)
         extra |= {"backend": versions}
     except Unsupported as reason:
         ended = replace(base, outcome="unsupported", reason=str(reason))
     ended = replace(ended, finished=clock.stamp(), facts=facts.facts() | extra)
     record.write(ended, folder)
+    (folder / checkpoint.NAME).unlink(missing_ok=True)
     return ended
 
 
-def _run(cell: Cell, folder: Path, base: Record, progress: Progress) -> tuple[Record, dict[str, str]]:
+def _run(
+    cell: Cell,
+    folder: Path,
+    base: Record,
+    done: Done,
+    resume: bool,
+    checkpoint_s: float,
+    progress: Progress,
+    note: Callable[[str], None],
+) -> tuple[Record, dict[str, str]]:
     task = _task(cell.task, cell.options)
     net = Net(registry.arch(cell.arch), replace(task.signature, smoothing=cell.smoothing), cell.sizes)
     module = registry.backend(cell.backend)
@@ -59,10 +84,9 @@ def _run(cell: Cell, folder: Path, base: Record, progress: Progress) -> tuple[Re
         better=task.better,
         bounds=task.bounds(cell.sizes.bidirectional),
         digests={"data": task.digest(), "initial": params.digest(start.params)},
-        build_s=build_s,
+        build_s=0.0 if done.packed else build_s,
         parameters=params.count(start.params),
     )
-    done = Done()
     batches = [training_batch(cell, task, net, step) for step in range(cell.steps_per_call)]
     contract.check_batch(f"{cell.task}: the first batch", task.signature, batches[0], cell.batch)
 
@@ -77,11 +101,18 @@ def _run(cell: Cell, folder: Path, base: Record, progress: Progress) -> tuple[Re
         reason = f"not the specification: {failed[0]}"
         return replace(base, outcome="crash", reason=reason, build_s=0.0), module.versions()
     base = replace(base, checks=tuple(_row(check) for check in checks))
+    owner = _owner(cell, model.ran(), module.versions(), done.packed)
+    kept = _kept(folder / checkpoint.NAME, owner, start, note) if resume else None
+    if kept:
+        start, before = kept
+        before.resumed_at.append(before.updates)
+        done = replace(before, shapes=done.shapes, first_step_s=done.first_step_s)
+        note(f"{cell.name} goes on after update {done.updates}")
     model.load(start)
     facts.forget_peak()  # the oracle's memory is not the model's
     outcome, reason = "ok", ""
     try:
-        train(cell, folder, task, net, model, done, progress)
+        train(cell, folder, task, net, model, done, progress, Checkpoints(folder, owner, checkpoint_s, note))
     except Diverged as where:
         outcome, reason = "diverged", str(where)
     final = model.snapshot()
@@ -95,6 +126,7 @@ def _run(cell: Cell, folder: Path, base: Record, progress: Progress) -> tuple[Re
         scores=done.scores,
         curve=tuple(done.curve),
         updates=done.updates,
+        resumed_at=tuple(done.resumed_at),
         best_update=done.best_update,
         step_s=tuple(done.step_s),
         first_step_s=done.first_step_s,
@@ -105,6 +137,26 @@ def _run(cell: Cell, folder: Path, base: Record, progress: Progress) -> tuple[Re
         last_grad_norm=done.grad_norm,
     )
     return ended, module.versions()
+
+
+def _owner(cell: Cell, ran: str, versions: dict[str, str], packed: bool) -> dict[str, str]:
+    """What must be the same for another process to go on with the same bits, and with times of the same worth."""
+    code = {name: str(facts.revision()[name]) for name in ("suite", "git", "spec")}
+    where = {"machine": str(facts.machine()["machine_id"]), "packed": str(packed)}
+    return {"cell": cell.key, "implementation": ran} | code | where | versions
+
+
+def _kept(
+    path: Path, owner: dict[str, str], start: Snapshot, note: Callable[[str], None]
+) -> tuple[Snapshot, Done] | None:
+    """What a checkpoint holds; one that cannot be used is set aside, and said."""
+    if not path.exists():
+        return None
+    try:
+        return checkpoint.load(path, owner, start.params)
+    except ValueError as error:
+        note(f"{error}; the cell begins anew, and the file is now {set_aside(path).name}")
+        return None
 
 
 def _row(check: Check) -> dict[str, Any]:

@@ -9,22 +9,16 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import click
 
 from suite import __version__, api, facts, listing, registry
-from suite.executors.local import Local
-from suite.options import DEVICE, FOLDER, RESULTS, TIMEOUT, URI, Suite, examples, several
+from suite.options import DEVICE, RESULTS, URI, Suite, examples, several
 from suite.perf.compare_command import compare, trend
 from suite.perf.speed_command import speed
-from suite.progress import Progress
-from suite.run import one
-from suite.spec.cell import Cell
+from suite.run_command import cell, run
 
 
 @click.group(
@@ -39,76 +33,6 @@ def main() -> None:
     """Recurrent networks in PyTorch, TensorFlow and JAX: proven equal, then timed."""
 
 
-@main.command(
-    epilog=examples(
-        "python -m suite run",
-        "python -m suite run learn --backend jax --arch gru --seeds 5",
-        "python -m suite run my/plan.toml --resume --tracking-uri none",
-        "python -m suite run quick --backend reference --precision float64 --steps 20",
-    )
-)
-@click.argument("plan", default="quick")
-@several("backend", "Only this backend, or this one instead")
-@several("arch", "Only this architecture, or this one instead")
-@several("task", "Only this task")
-@several("impl", "Only this implementation, or this one instead")
-@click.option("--seeds", type=click.IntRange(min=1), help="Run seeds 0..N-1.")
-@click.option("--steps", type=click.IntRange(min=1), help="Updates a cell, instead of the plan's.")
-@click.option(
-    "--steps-per-call",
-    type=click.IntRange(min=1),
-    metavar="K",
-    help="Updates that JAX or TensorFlow makes in one call, which saves small shapes its overhead; divides all steps.",
-)
-@click.option("--precision", type=click.Choice(["float32", "float64"]), help="Instead of the plan's.")
-@DEVICE
-@click.option("--resume", is_flag=True, help="Keep the records that are there; run what is missing.")
-@click.option("--isolate", is_flag=True, help="A fresh process for every cell; needed to report peak memory.")
-@TIMEOUT
-@URI
-@click.option("--out", "--results", "results", help="Where records go.", **FOLDER)
-@click.pass_context
-def run(
-    ctx: click.Context,
-    /,
-    plan: str,
-    resume: bool,
-    isolate: bool,
-    timeout: float,
-    tracking_uri: str | None,
-    results: Path,
-    **narrow: Any,
-) -> None:
-    """Run PLAN (a name from `list plans`, or a TOML file), print the table, and keep every record.
-
-    Exit code 1 if a cell diverged, crashed, or ran out of memory or time; unsupported cells are reported, not failed.
-    """
-    from suite.report import table_text
-
-    chosen = api.load(plan, **narrow)
-    show = Progress(sys.stderr)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end workers and MLflow for either signal
-    try:
-        records = api.run(
-            chosen,
-            results,
-            resume=resume,
-            isolate=isolate,
-            timeout_s=timeout,
-            tracking_uri=tracking_uri,
-            progress=show,
-        )
-    except KeyboardInterrupt:
-        click.echo("interrupted: what had ended is recorded; go on with the same command and --resume", err=True)
-        ctx.exit(130)
-    click.echo(table_text(records))
-    click.echo(f"report:    python -m suite report --results {results} --plan {chosen.name}")
-    if show.dashboard:
-        serve = "" if (tracking_uri or "").startswith("http") else f"python -m suite ui --results {results}, then "
-        click.echo(f"dashboard: {serve}{show.dashboard}")
-    ctx.exit(api.exit_code(records))
-
-
 @main.command("list", epilog=examples("python -m suite list backends", "python -m suite list plans"))
 @click.argument("what", metavar=f"[{'|'.join(listing.LISTS)}]")
 def list_(what: str) -> None:
@@ -117,35 +41,6 @@ def list_(what: str) -> None:
         raise registry.unknown("list", what, listing.LISTS)
     for line in listing.LISTS[what]():
         click.echo(line)
-
-
-@main.command(
-    epilog=examples("python -m suite cell spec.json --out out/", "python -m suite cell result.json --out again/")
-)
-@click.argument("spec", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="The cell's folder.")
-@TIMEOUT
-@click.pass_context
-def cell(ctx: click.Context, spec: Path, out: Path, timeout: float) -> None:
-    """Run the one cell in SPEC, a JSON file with a cell's fields (or a record, to run its cell again)."""
-    try:
-        data = json.loads(spec.read_text(encoding="utf-8"))
-        chosen = Cell.from_json(data.get("cell", data))
-    except (TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{spec}: not a cell ({error})") from error
-    plan, converged = data.get("plan", "cell"), data.get("facts", {}).get("converged", True)
-    show = Progress(sys.stderr)
-    show.start(1, skipped=0)
-    with tempfile.TemporaryDirectory(prefix="recurbench-") as logs:
-        executor = Local(Path(logs), timeout, isolate=True)
-        try:
-            record, _ = one(executor, chosen, out, plan, converged, lambda event: show.tick(chosen, event))
-        except KeyboardInterrupt:
-            ctx.exit(130)
-        finally:
-            executor.close()
-    show.done(chosen, record)
-    ctx.exit(api.exit_code([record]))
 
 
 @main.command(
@@ -293,6 +188,8 @@ def env() -> None:
     click.echo(json.dumps(facts.facts(), indent=1))
 
 
+main.add_command(cell)
 main.add_command(compare)
+main.add_command(run)
 main.add_command(speed)
 main.add_command(trend)

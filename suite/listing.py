@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 
-from suite import plan, registry
+from suite import checkpoint, plan, record, registry
+from suite.plan import Plan
 from suite.spec.contract import IMPLEMENTATIONS
 
 WHAT = {
@@ -53,6 +56,25 @@ def coverage() -> Iterator[str]:
     yield "|---|" + ":-:|" * len(columns)
     for name in registry.archs():
         yield f"| `{name}` | {' | '.join('✓' if (name, i) in _table(b) else '-' for b, i in columns)} |"
+
+
+def cells(chosen: Plan, results: Path) -> Iterator[str]:
+    """What a plan would run: each cell's key, what there is of it, and its name."""
+    found = []
+    for cell in chosen.cells:
+        found.append(_state(results / chosen.name / cell.key))
+        yield f"{cell.key}  {found[-1]:11}  {cell.name}"
+    count = ", ".join(f"{n} {state}" for state, n in Counter(found).items())
+    yield f"{len(found)} cells of plan {chosen.name}: {count}"
+
+
+def _state(folder: Path) -> str:
+    if (folder / "result.json").exists():
+        try:
+            return record.read(folder / "result.json").outcome
+        except ValueError:
+            return "damaged"
+    return "cut off" if (folder / checkpoint.NAME).exists() else "not run"
 
 
 def _table(backend: str) -> Mapping[tuple[str, str], str]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from suite import registry
-from suite.run import TIMEOUT_S
+from suite.checkpoint import CHECKPOINT_S
+from suite.executors import TIMEOUT_S
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,14 +28,49 @@ class Suite(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run; ValueError is what plans, names, options, data and records refuse with."""
+        """Run. ValueError is what plans, names, options, data and records refuse with, OSError a disk or a network."""
         try:
             return super().invoke(ctx)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             if ctx.invoked_subcommand == "worker":  # a fault in a cell, whose whole traceback belongs in its log
                 raise
-            click.echo(f"recurbench: {error}", err=True)
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:  # whoever reads has gone
+                raise
+            click.echo(f"recurbench: {_line(error)}", err=True)
             ctx.exit(2)
+
+
+def _line(error: ValueError | OSError) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+class Seconds(click.FloatRange):
+    """A duration; infinite means no limit, and NaN means nothing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number of seconds."""
+        seconds = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is no number of seconds", param, ctx)
+        return seconds
+
+
+class Size(click.ParamType[int]):
+    """Bytes, as "500MB" or "4GiB"."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number of bytes, at least one."""
+        try:
+            size = int(TypeAdapter(ByteSize).validate_python(value))
+        except ValidationError:
+            size = 0
+        if size < 1:
+            self.fail(f"{value!r} is no size; write a number of bytes, or as 500MB or 4GiB", param, ctx)
+        return size
 
 
 def examples(*lines: str) -> str:
@@ -50,9 +89,19 @@ DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Inst
 URI = click.option(
     "--tracking-uri", metavar="URI", help="MLflow server or store; default <results>/mlflow.db; 'none' switches it off."
 )
+MEMORY = click.option(
+    "--memory", type=Size(), help="What a cell may hold, such as 4GiB; implies --isolate. Default: what there is."
+)
+CHECKPOINT = click.option(
+    "--checkpoint",
+    type=Seconds(min=0),
+    default=CHECKPOINT_S,
+    show_default=True,
+    help="Seconds between two checkpoints of a cell, from which --resume goes on.",
+)
 TIMEOUT = click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(min=0, min_open=True),
     default=TIMEOUT_S,
     show_default=True,
     help="Seconds a cell.",

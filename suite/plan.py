@@ -23,6 +23,8 @@ it is recorded with its reason.
 from __future__ import annotations
 
 import itertools
+import math
+import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -39,7 +41,9 @@ from suite.spec.schedule import Schedule
 
 FOLDER = Path(__file__).parent / "plans"
 AXES = ("seed", "task", "arch", "lr", "impl", "backend")  # the last turns fastest: backends meet the same drift
-STRICT = ConfigDict(extra="forbid", strict=True)
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+MOST_CELLS = 100_000
+NAME = r"[a-z0-9][a-z0-9_-]*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ class _Grid(BaseModel):
 
 class _File(BaseModel):
     model_config = STRICT
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: str = Field(pattern=f"^{NAME}$")
     title: str
     description: str
     converged: bool
@@ -106,6 +110,33 @@ class _File(BaseModel):
 
 _TABLES: dict[str, Any] = {"sizes": SizesTable, "optim": OptimTable, "init": InitTable, "schedule": ScheduleTable}
 _MODELS: dict[str, Any] = {"": _File, "defaults": _Grid, "grid": _Grid, **_TABLES}
+
+
+_CELL: dict[str, Any] = {f.name: (get_type_hints(Cell)[f.name], f.default) for f in fields(Cell)}
+_CELL |= {name: (str, ...) for name in ("task", "arch", "backend")}
+_CELL |= {name: (table | None, None) for name, table in _TABLES.items()}
+_CELL |= {"options": (dict[str, str | int | float | bool], {}), "flow_at": (list[int], [])}
+CellTable = create_model("CellTable", __config__=STRICT, **_CELL)
+
+
+def checked_name(name: Any, source: str) -> str:
+    """A plan's name that is also a folder's. ValueError for what is none."""
+    if not isinstance(name, str) or not re.fullmatch(NAME, name):
+        raise ValueError(f"{source}: plan is {name!r}; a name has small letters, digits, - and _, and no other sign")
+    return name
+
+
+def cell(data: Any, source: str) -> Cell:
+    """The cell in a JSON object, as `Cell.as_json` writes it. ValueError, in one line, says what is wrong and where."""
+    try:
+        CellTable.model_validate(data)
+        return Cell.from_json(data)
+    except ValidationError as error:
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+        where = " ".join(".".join(map(str, first["loc"])).split()) or "it"
+        raise ValueError(f"{source}: not a cell: {where}: {first['msg'].lower()}") from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{source}: not a cell: {error}") from error
 
 
 def names() -> list[str]:
@@ -143,7 +174,7 @@ def load(
             "lr", [grid.get("optim", {}).get("lr", Optim().lr)]
         )  # an optimiser's setting that may be a list
         if seeds is not None:
-            grid["seed"] = list(range(seeds))
+            grid["seed"] = range(seeds)
         grid |= {"precision": precision} if precision else {}
         grid |= {"device": device} if device else {}
         grid |= {"steps_per_call": steps_per_call} if steps_per_call else {}
@@ -154,6 +185,11 @@ def load(
     for axis, chosen in (("backend", backends), ("arch", archs), ("task", tasks), ("impl", impls)):
         present = list(dict.fromkeys(itertools.chain.from_iterable(grid[axis] for grid in whole)))
         grids = _narrow(grids, axis, chosen, present, file.name) if chosen else grids
+    many = sum(math.prod(len(grid[axis]) for axis in AXES) for grid in grids)
+    if many > MOST_CELLS:
+        raise ValueError(
+            f"{source}: its lists multiply out to {many} cells; {MOST_CELLS} is the limit: make several plans"
+        )
     cells = dict.fromkeys(cell for grid in grids for cell in _multiply(grid, source))
     if not cells:
         raise ValueError(f"{source}: no cell is left; the filters exclude each other, or --seeds is 0")
@@ -168,10 +204,10 @@ def _read(name: str) -> tuple[_File, str]:
         raise registry.unknown("plan", name, names())
     try:
         return _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))), path.name
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path.name}: not TOML: {error}") from error
     except ValidationError as error:
         raise _one_line(path.name, error) from error
+    except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, a number of thousands of digits
+        raise ValueError(f"{path.name}: not TOML: {error}") from error
 
 
 def _one_line(source: str, error: ValidationError) -> ValueError:
@@ -227,6 +263,6 @@ def _multiply(grid: dict[str, Any], source: str) -> Iterator[Cell]:
             if chosen["impl"] == "stock":
                 chosen["flow_at"] = ()  # a framework's own layer hides its inner states
             cell = Cell.from_json(chosen)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise ValueError(f"{source}: {error}") from error
         yield cell

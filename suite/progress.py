@@ -50,12 +50,16 @@ class Progress:
         score = record.scores.get("test", {}).get(record.metric)
         what = record.outcome if score is None else f"{record.outcome}  {record.metric} {score:.4g}"
         reason = f": {record.reason}" if record.reason else ""
-        if not self._live or record.outcome not in ("ok", "unsupported"):
+        if not self._live or record.outcome not in ("ok", "unsupported", "skipped"):
             self.say(f"[{self._ended}/{self._total}] {cell.name}  {what}{reason}{self._eta(0.0)}")
 
     def say(self, line: str) -> None:
         """A line that stays."""
         self._write(("\r\x1b[2K" if self._live else "") + line + "\n")
+
+    def note(self, text: str) -> None:
+        """What a person should know, such as a file that was damaged."""
+        self.say(f"note: {text}")
 
     def tracked(self, dashboard: str, why_offline: str, results: Path) -> None:
         """Where MLflow shows the plan, or why it does not and what sends the records later."""

@@ -1,37 +1,37 @@
-"""A plan, run: every cell in a worker process, one record each, shown as it goes and sent to MLflow by this process.
+"""A plan, run: every cell in a worker process, one record each, shown as it goes and sent to MLflow beside it.
 
+    <results>/<plan>/lock         held while a plan runs: one runner a plan
     <results>/<plan>/<key>/       one folder a cell, see `suite.record`; worker.log is what its process printed
     <results>/<plan>/workers/     what worker processes printed before their first cell
 
-The outcome comes from the record. Only where a process left none does its end decide: out of time, killed by signal 9
-or a message about memory (oom), anything else (crash). A record is written when its cell ends and never touched again,
-so this process may be killed at any moment; ``resume`` goes on with the cells that have none.
+The outcome comes from the record. Only where a process left none does its end decide (`suite.verdict`). A record is
+written when its cell ends and never touched again, so everything may be killed at any moment; ``resume`` goes on with
+the cells that did not end well, and with those that were cut off from their last checkpoint.
 """
 
 from __future__ import annotations
 
-import re
-import signal
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from suite import clock, facts, record, registry
-from suite.executors.local import Exit, Local, Tick
+from suite import checkpoint, clock, facts, lock, record, registry
+from suite.checkpoint import CHECKPOINT_S
+from suite.executors import TIMEOUT_S, Begun, Ended, Executor, Exit, Job, News, Ready
+from suite.executors.local import Local
+from suite.files import set_aside
 from suite.plan import Plan
 from suite.progress import Progress
 from suite.record import Outcome, Record
 from suite.spec.cell import Cell
-from suite.worker import kind
+from suite.stop import Stop
+from suite.tracking import Tracker
+from suite.verdict import verdict
 
-if TYPE_CHECKING:
-    from suite.sinks.mlflow import Sink
-
-TIMEOUT_S = 3600.0
-FEED_S = 2.0
 BAD: tuple[Outcome, ...] = ("diverged", "oom", "timeout", "crash")
 FILES = ("metrics.jsonl", "flow.npz", "weights.safetensors", "worker.log")
-MEMORY = re.compile(r"MemoryError|out of memory|can't allocate memory|RESOURCE_EXHAUSTED|ResourceExhausted")
 
 
 def run(
@@ -41,68 +41,184 @@ def run(
     resume: bool = False,
     isolate: bool = False,
     timeout_s: float = TIMEOUT_S,
+    memory_bytes: int = 0,
+    budget_s: float = math.inf,
+    checkpoint_s: float = CHECKPOINT_S,
+    executor: str = "local",
+    packed: bool = False,
+    slurm: Mapping[str, str] | None = None,
     tracking_uri: str | None = None,
     progress: Progress | None = None,
+    stop: Stop | None = None,
 ) -> list[Record]:
-    """Run a plan's cells and return their records, in the plan's order.
+    """Run a plan's cells and return their records, in the plan's order; fewer if ``stop`` came in between.
 
-    resume        keep the records that are there; without it every cell runs again and replaces its record
+    resume        keep the records of cells that ended well; without it every cell runs again and replaces its record
     isolate       a fresh process for every cell: what peak memory is measured in
+    timeout_s     a cell
+    memory_bytes  what a cell's processes may hold together, resident, in a fresh process each; 0: no limit
+    budget_s      of the whole run: cells that have not begun by then are recorded as skipped
+    checkpoint_s  between two checkpoints of a cell; 0: one after every call
+    executor      "local", "ray" or "slurm": see `suite.executors`
+    packed        cells share machines, and report no speed; never on this one, where they take turns
+    slurm         settings of sbatch
     tracking_uri  None: <results>/mlflow.db; "none": no MLflow. A server that is down costs a warning and no result
+    stop          asked while cells run; None: never
+
+    ValueError, in one line, for an option that a task refuses, or if another runner has the plan's folder.
     """
-    show = progress or Progress()
+    show, asked, folder = progress or Progress(), stop or Stop(), results / plan.name
+    if packed and executor == "local":
+        raise ValueError("packed: cells of one machine take turns; leave it out, or choose --executor ray or slurm")
     _prepare(plan)
-    folder = results / plan.name
-    records = _finished(plan, folder) if resume else {}
-    todo = [cell for cell in plan.cells if cell.key not in records]
-    show.start(len(todo), skipped=len(records))
-    if not todo:
-        return [records[cell.key] for cell in plan.cells]
-    executor = Local(folder / "workers", timeout_s, isolate)
-    sink: Sink | None = None
-    status = "KILLED"
+    cells = {cell.key: cell for cell in plan.cells}
+    with lock.held(folder / "lock") as held, stop.listening() if stop else nullcontext():
+        records = finished(cells, folder, show, anywhere=executor != "local") if resume else {}
+        todo = {key: cell for key, cell in cells.items() if key not in records}
+        show.start(len(todo), skipped=len(records))
+        if todo:
+            given = resume, timeout_s, memory_bytes, checkpoint_s, packed
+            jobs = [Job(cell, folder / key, plan.name, plan.converged, *given) for key, cell in todo.items()]
+            sweep = Sweep(show, None, budget_s)
+            engine = _engine(executor, folder / "workers", isolate or memory_bytes > 0, held, slurm or {})
+            try:
+                if tracking_uri != "none":
+                    sweep.tracker = Tracker(tracking_uri, results, plan, show)
+                sweep.run(engine, jobs, asked)
+            finally:
+                engine.close()
+                show.end()
+                if sweep.tracker:
+                    missing = sweep.tracker.close("FINISHED" if len(sweep.ended) == len(jobs) else "KILLED", asked)
+                    show.tracked("" if missing else sweep.tracker.url, sweep.tracker.why, results)
+            records |= {key: record.read(folder / key / "result.json") for key in sweep.ended}
+    return [records[key] for key in cells if key in records]
+
+
+def _engine(name: str, logs: Path, isolate: bool, held: int, slurm: Mapping[str, str]) -> Executor:
+    """The executor called ``name``; those of other machines are imported where they are asked for."""
+    if name == "ray":
+        from suite.executors.ray import Ray
+
+        return Ray()
+    if name == "slurm":
+        from suite.executors.slurm import Slurm
+
+        return Slurm(logs, slurm)
+    return Local(logs, isolate, [held])
+
+
+@dataclass
+class Sweep:
+    """The cells of one run, as they end. Their records stay on the disk until all have: a long plan needs no memory."""
+
+    show: Progress
+    tracker: Tracker | None = None
+    budget_s: float = math.inf
+    start_ns: int = field(default_factory=clock.now_ns)
+    ended: dict[str, Outcome] = field(default_factory=dict)
+    begun: dict[str, str] = field(default_factory=dict)
+
+    def run(self, executor: Executor, jobs: Sequence[Job], stop: Stop) -> None:
+        """Every job, until the budget is spent or ``stop`` says so."""
+        told = False
+        for event in executor.run(jobs, stop):
+            if stop.asked and not told:
+                told = True
+                self.show.say("stopping when what runs is finished; Ctrl-C again stops now")
+            match event:
+                case Ready():
+                    if self.tracker:
+                        self.tracker.opened()
+                case Begun(job):
+                    clear(job)
+                    self._begin(job)
+                case News(job, {"event": "note", "text": text}):
+                    self.show.note(text)
+                case News(job, progress):
+                    self.show.tick(job.cell, progress)
+                case Ended(job, how):
+                    self._end(job, settle(job, how, self.begun[job.cell.key]))
+                    stop.soon |= self._spent()
+        for job in jobs if self._spent() and not stop.asked else ():
+            if job.cell.key not in self.begun:
+                self._skip(job)
+
+    def _skip(self, job: Job) -> None:
+        """A cell for which no time was left; a record that it has already stays."""
+        if (earlier := _read(job)) is not None:
+            self.ended[job.cell.key] = earlier.outcome
+            return
+        self._begin(job)
+        reason = f"the {self.budget_s:g} s of the whole run were spent before it began; raise --budget"
+        self._end(job, _left(job, "skipped", reason, clock.stamp()))
+
+    def _begin(self, job: Job) -> None:
+        self.begun[job.cell.key] = clock.stamp()
+        if self.tracker:
+            self.tracker.start(job.cell)
+
+    def _end(self, job: Job, ended: Record) -> None:
+        self.ended[job.cell.key] = ended.outcome
+        if self.tracker:
+            self.tracker.end(job.cell)
+        self.show.done(job.cell, ended)
+
+    def _spent(self) -> bool:
+        return clock.since_s(self.start_ns) >= self.budget_s
+
+
+def clear(job: Job) -> None:
+    """Make room in a job's folder. An earlier record waits as ``previous.json`` until the new one is there."""
+    path = job.folder / "result.json"
+    if path.exists():
+        path.replace(job.folder / "previous.json")
+    kept = job.resume and (job.folder / checkpoint.NAME).exists()
+    for name in FILES if not kept else ("worker.log",):
+        (job.folder / name).unlink(missing_ok=True)
+    if not kept:
+        (job.folder / checkpoint.NAME).unlink(missing_ok=True)
+
+
+def settle(job: Job, how: Exit, started: str) -> Record:
+    """The record of a job that has ended: its process's own, or, if that left none that can be read, ours."""
     try:
-        executor.start(todo)
-        sink = _sink(plan, results, tracking_uri, todo, show)  # imports MLflow while the workers import theirs
-        executor.wait()
-        for k, cell in enumerate(todo):
-            executor.keep(map(kind, todo[k:]))
-            records[cell.key] = _tracked(executor, cell, folder / cell.key, plan, sink, show)
-        status = "FINISHED"
-    finally:
-        executor.close()
-        show.end()
-        if sink:
-            sink.close(status)
-            show.tracked(sink.url() if sink.online else "", sink.why_offline, results)
-    return [records[cell.key] for cell in plan.cells]
-
-
-def one(executor: Local, cell: Cell, folder: Path, plan: str, converged: bool, tick: Tick) -> tuple[Record, int]:
-    """Run one cell -> its record and its process's exit code. Whatever happens, there is a record afterwards.
-
-    An earlier record of the cell waits as ``previous.json`` until the new one is there.
-    """
-    path, previous = folder / "result.json", folder / "previous.json"
-    if path.exists():
-        path.replace(previous)
-    for name in FILES:
-        (folder / name).unlink(missing_ok=True)
-    started = clock.stamp()
-    ended = executor.run(cell, folder, plan, converged, tick)
-    if path.exists():
-        previous.unlink(missing_ok=True)
-        return record.read(path), ended.code
-    outcome, reason = _verdict(ended, folder / "worker.log")
-    around = facts.facts() | {"converged": converged}
-    left = Record(plan, cell, outcome, reason, started=started, finished=clock.stamp(), facts=around)
-    record.write(left, folder)
-    return left, ended.code
+        if (found := _read(job)) is not None:
+            (job.folder / "previous.json").unlink(missing_ok=True)
+            return found
+    except ValueError as error:
+        aside = set_aside(job.folder / "result.json")
+        return _left(job, "crash", f"its record cannot be used ({error}); it is now {aside.name}", started)
+    outcome, reason = verdict(how, job)
+    return _left(job, outcome, reason, started, how.said if outcome == "crash" else ())
 
 
 def exit_code(records: Iterable[Record]) -> int:
     """1 if a cell diverged, ran out of memory or time, or crashed; else 0."""
     return int(any(r.outcome in BAD for r in records))
+
+
+def finished(cells: Mapping[str, Cell], folder: Path, show: Progress, anywhere: bool = False) -> dict[str, Record]:
+    """What need not run again: the cells that ended well, on this machine or ``anywhere``.
+
+    A damaged record is set aside, and said.
+    """
+    here = facts.machine()["machine_id"]
+    found = {}
+    for key, cell in cells.items():
+        path = folder / key / "result.json"
+        try:
+            kept = record.of(cell, path)
+        except ValueError as error:
+            show.note(f"{error}; the cell runs again, and the file is now {set_aside(path).name}")
+            continue
+        if kept and kept.outcome == "ok" and (anywhere or kept.facts.get("machine_id") == here):
+            found[key] = kept
+    return found
+
+
+def _read(job: Job) -> Record | None:
+    return record.of(job.cell, job.folder / "result.json")
 
 
 def _prepare(plan: Plan) -> None:
@@ -111,57 +227,10 @@ def _prepare(plan: Plan) -> None:
         registry.task(name, **dict(options))
 
 
-def _finished(plan: Plan, folder: Path) -> dict[str, Record]:
-    """What need not run again: records of this machine; what was unsupported then may be installed now."""
-    paths = {cell.key: folder / cell.key / "result.json" for cell in plan.cells}
-    found = {key: record.read(path) for key, path in paths.items() if path.exists()}
-    here = facts.machine()["machine_id"]
-    return {k: r for k, r in found.items() if r.outcome != "unsupported" and r.facts.get("machine_id") == here}
-
-
-def _sink(plan: Plan, results: Path, uri: str | None, todo: list[Cell], show: Progress) -> Sink | None:
-    if uri == "none":
-        return None
-    from suite.sinks.mlflow import Sink  # seconds to import, so only where a plan runs
-
-    sink = Sink(uri, results, plan.name)
-    if not sink.online:  # which costs a warning and no result
-        show.tracked("", sink.why_offline, results)
-    sink.sweep(plan.name, plan.description, len(todo))
-    return sink
-
-
-def _tracked(executor: Local, cell: Cell, folder: Path, plan: Plan, sink: Sink | None, show: Progress) -> Record:
-    last_ns = clock.now_ns()
-
-    def tick(event: dict[str, object]) -> None:
-        nonlocal last_ns
-        show.tick(cell, event)
-        if sink and clock.since_s(last_ns) >= FEED_S:
-            last_ns = clock.now_ns()
-            sink.feed(cell, folder)
-
-    if sink:
-        sink.start(cell)
-    ended, code = one(executor, cell, folder, plan.name, plan.converged, tick)
-    if sink:
-        sink.end(ended, folder, code)
-    show.done(cell, ended)
-    return ended
-
-
-def _verdict(ended: Exit, log: Path) -> tuple[Outcome, str]:
-    """What became of a cell whose process left no record."""
-    if ended.how == "timeout":
-        return "timeout", "no result in the time given; raise --timeout or ask for fewer steps"
-    if ended.code == -signal.SIGKILL:
-        return "oom", "killed by signal 9, most likely because memory ran out"
-    said = (_last_line(log) or _last_line(ended.log) or "it printed nothing")[:500]
-    if ended.code < 0:
-        return "crash", f"killed by {signal.Signals(-ended.code).name}; last printed: {said}"
-    return ("oom" if MEMORY.search(said) else "crash"), f"exit code {ended.code}: {said}"
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
-    return lines[-1].strip() if lines else ""
+def _left(job: Job, outcome: Outcome, reason: str, started: str, log: tuple[str, ...] = ()) -> Record:
+    """The record of a cell whose process left none, written."""
+    around = facts.facts() | {"converged": job.converged}
+    left = Record(job.plan, job.cell, outcome, reason, started=started, finished=clock.stamp(), log=log, facts=around)
+    record.write(left, job.folder)
+    (job.folder / "previous.json").unlink(missing_ok=True)
+    return left

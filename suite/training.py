@@ -10,16 +10,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
 from suite import clock
+from suite.checkpoint import Checkpoints, Done
+from suite.files import whole
 from suite.spec import network
 from suite.spec.cell import Cell
-from suite.spec.contract import Array, Batch, Model, Net, Snapshot, StepResult, Task, Unsupported
+from suite.spec.contract import Array, Batch, Model, Net, StepResult, Task, Unsupported
 from suite.spec.masks import masks
 from suite.spec.schedule import Schedule
 
@@ -30,34 +32,19 @@ class Diverged(Exception):
     """Training left the finite numbers; the message says where."""
 
 
-@dataclass
-class Done:
-    """What training has produced so far."""
+def train(
+    cell: Cell, folder: Path, task: Task, net: Net, model: Model, done: Done, progress: Progress, keep: Checkpoints
+) -> None:
+    """Every update that is not done, with validation and gradient flow in between, then the test split.
 
-    updates: int = 0
-    best_update: int = 0  # of the model that is tested
-    loss: float = 0.0
-    grad_norm: float = 0.0
-    tokens: int = 0
-    flops: int = 0
-    first_step_s: float = 0.0
-    step_s: list[float] = field(default_factory=list)
-    shapes: set[Any] = field(default_factory=set)
-    curve: list[dict[str, float]] = field(default_factory=list)
-    scores: dict[str, dict[str, float]] = field(default_factory=dict)
-
-
-def train(cell: Cell, folder: Path, task: Task, net: Net, model: Model, done: Done, progress: Progress) -> None:
-    """Every update, with validation and gradient flow in between, then the test split; the curves go into ``folder``.
-
-    With patience, training ends after so many validations without a better score, and the best model is what is tested.
+    The curves go into ``folder``, after those of the updates that are done. With patience, training ends after so many
+    validations without a better score, and the best model is what is tested.
     """
-    flow: dict[str, Array] = {}
-    best: Snapshot | None = None
-    with (folder / "metrics.jsonl").open("w", encoding="utf-8") as curves:
+    with (folder / "metrics.jsonl").open("a", encoding="utf-8") as curves:
+        curves.truncate(done.curves_bytes)
         while done.updates < cell.steps and not _stalled(cell, done):
             if done.updates in cell.flow_at:
-                flow |= _flow(cell, task, net, model, done.updates)
+                done.flow |= _flow(cell, task, net, model, done.updates)
             advance(cell, task, net, model, done, curves)
             progress(done.updates, done.loss)
             if done.updates == cell.steps or (cell.eval_every and done.updates % cell.eval_every == 0):
@@ -66,13 +53,15 @@ def train(cell: Cell, folder: Path, task: Task, net: Net, model: Model, done: Do
                 _point(curves, done.updates, {f"eval/{name}": value for name, value in scores.items()})
                 if not cell.patience or _better(task, scores, done.scores.get("val")):
                     done.scores["val"], done.best_update = scores, done.updates
-                    best = model.snapshot() if cell.patience else None
+                    done.best = model.snapshot() if cell.patience else None
+            keep.offer(model, done, curves)
     if done.updates in cell.flow_at:
-        flow |= _flow(cell, task, net, model, done.updates)
-    if flow:
-        np.savez(folder / "flow.npz", **flow)  # type: ignore[arg-type]
-    if best is not None:
-        model.load(best)
+        done.flow |= _flow(cell, task, net, model, done.updates)
+    if done.flow:
+        with whole(folder / "flow.npz") as part, part.open("wb") as file:
+            np.savez(file, **done.flow)  # type: ignore[arg-type]
+    if done.best is not None:
+        model.load(done.best)
     done.scores["test"] = _score(task, model, "test", cell.batch, done.best_update)
 
 
@@ -105,7 +94,8 @@ def advance(cell: Cell, task: Task, net: Net, model: Model, done: Done, curves: 
     lrs = [cell.schedule.rate(cell.optim.lr, number + 1, cell.steps) for number in numbers]
     results, step_s = timed(model, done, batches, [model.put(batch) for batch in batches], lrs)
     for batch, lr, result in zip(batches, lrs, results, strict=True):
-        _finite({"loss": result.loss, "gradient norm": result.grad_norm}, f"update {done.updates + 1}")
+        where = f"update {done.updates + 1}{_not_finite(result.param_norms)}"
+        _finite({"loss": result.loss, "gradient norm": result.grad_norm}, where)
         done.updates, done.loss, done.grad_norm = done.updates + 1, result.loss, result.grad_norm
         done.tokens += int(batch.lengths.sum()) + (0 if batch.y_lengths is None else int(batch.y_lengths.sum()))
         done.flops += network.flops(net, batch)
@@ -116,7 +106,7 @@ def advance(cell: Cell, task: Task, net: Net, model: Model, done: Done, curves: 
 def timed(
     model: Model, done: Done, batches: Sequence[Batch], handles: Sequence[Any], lrs: Sequence[float]
 ) -> tuple[list[StepResult], float | None]:
-    """The updates of one call and the seconds of each; None where it compiled, which is counted apart.
+    """The updates of one call and the seconds of each; None where it compiled, which is counted apart, or is packed.
 
     Unsupported for batches of several shapes: a call is compiled for one.
     """
@@ -124,6 +114,8 @@ def timed(
     if len(shapes) > 1:
         raise Unsupported("batches of different shapes cannot share a call; set steps_per_call = 1")
     results, call_s = clock.seconds(lambda: updates(model, handles, lrs))
+    if done.packed:
+        return results, None
     if shapes <= done.shapes:
         step_s = call_s / len(results)
         done.step_s += [step_s] * len(results)
@@ -155,6 +147,13 @@ def _finite(values: dict[str, float], where: str) -> None:
     for name, value in values.items():
         if not math.isfinite(value):
             raise Diverged(f"{name} is {value} at {where}")
+
+
+def _not_finite(norms: dict[str, float]) -> str:
+    """Which parameters' gradients are not finite, the first of them by name."""
+    bad = [name for name, norm in norms.items() if not math.isfinite(norm)]
+    more = f" and {len(bad) - 1} more of {len(norms)} parameters" if len(bad) > 1 else ""
+    return f", with a gradient that is not finite at {bad[0]}{more}" if bad else ""
 
 
 def _curves(result: StepResult, step_s: float | None) -> dict[str, float]:

@@ -1,9 +1,11 @@
 """A process that runs cells, one after another: JSON lines in, JSON lines out.
 
     in    {"warm": CELL}                                          import what the cell needs, then answer "ready"
-          {"cell": CELL, "folder": "...", "plan": "...", "converged": true}
+          {"cell": CELL, "folder": "...", "plan": "...", "converged": true, "resume": false,
+           "packed": false, "checkpoint_s": 60}
     out   {"event": "ready"}
           {"event": "progress", "key": "...", "step": 20, "steps": 200, "loss": 1.93}
+          {"event": "note", "text": "..."}                      what a person should know
           {"event": "done", "key": "...", "outcome": "ok"}
 
 One process serves one (backend, precision, device, threads): x64, Keras's floatx and thread pools are process-wide.
@@ -20,7 +22,7 @@ from typing import Any
 
 from suite import cell as cells
 from suite import clock, registry
-from suite.protocol import end_with_parent, private_stdout
+from suite.protocol import end_first, end_with_parent, private_stdout
 from suite.spec.cell import Cell
 from suite.spec.contract import Precision, Unsupported
 from suite.training import Progress
@@ -38,6 +40,7 @@ def main() -> None:
     """Serve the specs on standard input until it ends, or until the parent process does."""
     out = private_stdout()
     end_with_parent()
+    end_first()
     mine: Kind | None = None
     fresh = True
 
@@ -63,7 +66,11 @@ def main() -> None:
             spec["plan"],
             converged=spec["converged"],
             fresh=fresh,
+            resume=spec["resume"],
+            packed=spec["packed"],
+            checkpoint_s=spec["checkpoint_s"],
             progress=_throttled(cell, emit),
+            note=lambda text: emit("note", text=text),
         )
         fresh = False
         emit("done", key=cell.key, outcome=record.outcome)

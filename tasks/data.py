@@ -3,20 +3,28 @@
     RECURBENCH_DATA     a folder with one folder per set; nothing is downloaded then. "name.gz" serves for "name"
     RECURBENCH_MIRROR   what replaces https://raw.githubusercontent.com in <mirror>/<repository>/<commit>/<path>
 
-Downloads are kept in the user's cache folder (pooch.os_cache("recurbench")). The sets have their own licences and are
-not part of this package.
+Downloads are kept in the user's cache folder (pooch.os_cache("recurbench")). No file may be larger than `MOST_BYTES`,
+packed or not, so that neither a wrong server nor a packed file can fill a disk or the memory. The sets have their own
+licences and are not part of this package.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
+import io
 import os
+import urllib.request
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 GITHUB = "https://raw.githubusercontent.com"
+MOST_BYTES = 64 << 20  # the largest pinned file has 14 MB
+TIMEOUT_S = 30.0  # without a byte
+CHUNK = 1 << 16
 
 
 class DataError(ValueError):
@@ -100,24 +108,51 @@ def read(name: str, path: str) -> bytes:
 def text(name: str, path: str) -> str:
     """One file of a set as text, unpacked if its pinned form is gzip."""
     data = read(name, path)
-    return (gzip.decompress(data) if path.endswith(".gz") else data).decode("utf-8")
+    try:
+        return (_unpacked(data, path) if path.endswith(".gz") else data).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name}/{path} is not UTF-8 text ({error}); copy it again") from error
 
 
 def _from_folder(file: Path, sha256: str) -> bytes:
     packed = file.with_name(file.name + ".gz")
     if file.is_file():
-        data = file.read_bytes()
+        data = _small(file)
     elif packed.is_file():
-        try:
-            data = gzip.decompress(packed.read_bytes())
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise DataError(f"{packed} is not a whole gzip file ({error}); copy it again") from error
+        data = _unpacked(_small(packed), packed)
     else:
         raise DataError(f"{file} does not exist; put it there, or unset RECURBENCH_DATA to download it")
     got = hashlib.sha256(data).hexdigest()
     if got != sha256:
         raise DataError(f"{file} has SHA-256 {got[:12]}..., the pinned file {sha256[:12]}...; copy it again")
     return data
+
+
+def _small(file: Path) -> bytes:
+    if file.stat().st_size > MOST_BYTES:
+        raise DataError(f"{file} has {file.stat().st_size} bytes, no pinned file more than {MOST_BYTES}; copy it again")
+    return file.read_bytes()
+
+
+def _unpacked(data: bytes, where: str | Path) -> bytes:
+    """What a gzip file holds, as long as that is not too much."""
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            out = file.read(MOST_BYTES + 1)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{where} is not a whole gzip file ({error}); copy it again") from error
+    if len(out) > MOST_BYTES:
+        raise DataError(f"{where} unpacks to more than {MOST_BYTES} bytes; copy it again")
+    return out
+
+
+def _fetch(url: str, output_file: str, pooch: Any) -> None:
+    """What pooch calls to download: no more than `MOST_BYTES`."""
+    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer, Path(output_file).open("wb") as file:
+        while chunk := answer.read(CHUNK):
+            file.write(chunk)
+            if file.tell() > MOST_BYTES:
+                raise OSError(f"the server sends more than {MOST_BYTES} bytes")
 
 
 def _download(name: str, path: str, source: Source) -> bytes:
@@ -127,8 +162,9 @@ def _download(name: str, path: str, source: Source) -> bytes:
     url = f"{mirror}/{source.repository}/{source.commit}/{path}"
     own = f"set RECURBENCH_DATA to a folder that holds {name}/{Path(path).name}"
     try:
-        file = pooch.retrieve(url, f"sha256:{source.files[path]}", Path(path).name, pooch.os_cache("recurbench") / name)
-    except OSError as error:  # every failure of requests is one
+        kept = pooch.os_cache("recurbench") / name
+        file = pooch.retrieve(url, f"sha256:{source.files[path]}", Path(path).name, kept, downloader=_fetch)
+    except (OSError, http.client.HTTPException) as error:
         raise DataError(f"{url} cannot be downloaded ({error}); check the network, or {own}") from error
     except ValueError as error:  # pooch: not the known hash
         raise DataError(f"{url} is not the pinned file (its SHA-256 differs); try again, or {own}") from error

@@ -163,6 +163,8 @@ def _sacrebleu() -> Any:
 def _pairs(file: str) -> list[tuple[list[str], list[str]]]:
     sides = [data.text("multi30k_en_de", f"data/task1/raw/{file}.{side}.gz") for side in ("en", "de")]
     lines = [[words(line) for line in side.removesuffix("\n").split("\n")] for side in sides]
+    if len(lines[0]) != len(lines[1]):
+        raise ValueError(f"multi30k: {file} has {len(lines[0])} lines of English and {len(lines[1])} of German")
     return list(zip(*lines, strict=True))
 
 

@@ -37,7 +37,7 @@ Sentence = list[tuple[str, str]]  # (word, tag)
 def parse(text: str) -> list[Sentence]:
     """Sentences of a CoNLL-U file, or of one with two columns, word and tag.
 
-    Comments, ranges (3-4) and empty nodes (8.1) are passed over.
+    Comments, ranges (3-4) and empty nodes (8.1) are passed over. ValueError for a token that has no tag.
 
     >>> parse("# a comment\\n1-2\\tdon't\\t_\\t_\\n1\\tdo\\tdo\\tAUX\\n2\\tn't\\tnot\\tPART\\n\\n")
     [[('do', 'AUX'), ("n't", 'PART')]]
@@ -45,13 +45,15 @@ def parse(text: str) -> list[Sentence]:
     [[('#', 'SYM')]]
     """
     sentences: list[Sentence] = [[]]
-    for line in text.split("\n"):
+    for number, line in enumerate(text.split("\n"), 1):
         fields = line.split("\t")
         if not line:
             sentences.append([])
         elif len(fields) == 2:
             sentences[-1].append((fields[0], fields[1]))
         elif fields[0].isdigit():
+            if len(fields) < 4:
+                raise ValueError(f"line {number}: a token has {len(fields)} columns; it needs 2, or 4 and more")
             sentences[-1].append((fields[1], fields[3]))
     return [sentence for sentence in sentences if sentence]
 

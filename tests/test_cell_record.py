@@ -183,6 +183,15 @@ def test_half_a_file_is_refused(tmp_path: Path) -> None:
         record.read(path)
 
 
+def test_one_changed_digit_is_found(tmp_path: Path) -> None:
+    path = record.write(RECORD, tmp_path)
+    text = path.read_text(encoding="utf-8")
+    assert text.count('"accuracy": 0.5,') == 1
+    path.write_text(text.replace('"accuracy": 0.5,', '"accuracy": 0.6,'), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"result\.json: its digest does not fit: the file was damaged, or edited"):
+        record.read(path)
+
+
 def test_records_come_in_order_of_plan_name_and_key(tmp_path: Path) -> None:
     cells = [replace(CELL, seed=s, backend=b) for b in ("tensorflow", "jax") for s in (1, 0)]
     for i, cell in enumerate(cells):
@@ -193,10 +202,12 @@ def test_records_come_in_order_of_plan_name_and_key(tmp_path: Path) -> None:
 
 def test_a_torn_last_line_of_the_curve_is_left_out(tmp_path: Path) -> None:
     assert list(record.points(tmp_path)) == []
-    (tmp_path / "metrics.jsonl").write_text('{"step": 0}\n{"step": 1}\n{"step": 2, "va', encoding="utf-8")
-    assert list(record.points(tmp_path)) == [{"step": 0}, {"step": 1}]
+    points = [{"step": step, "time_ms": 12, "values": {"train/loss": 0.5}} for step in (1, 2)]
+    lines = [json.dumps(point) for point in points]
+    (tmp_path / "metrics.jsonl").write_text("\n".join([*lines, lines[0][:30]]), encoding="utf-8")
+    assert list(record.points(tmp_path)) == points
 
 
 def test_every_field_of_a_record_is_written(tmp_path: Path) -> None:
     data = json.loads(record.write(RECORD, tmp_path).read_text(encoding="utf-8"))
-    assert set(data) == set(asdict(RECORD)) | {"key"}
+    assert set(data) == set(asdict(RECORD)) | {"key", "digest"}

@@ -58,7 +58,7 @@ def test_every_command_has_one_line_in_the_overview() -> None:
         (["check", "--backend", "jex"], "backend 'jex' is not known; did you mean 'jax'?"),
         (["check", "--arch", "lstmm"], "architecture 'lstmm' is not known; did you mean 'lstm'?"),
         (["report", "--results", "nowhere"], "report: no record below nowhere; run a plan first"),
-        (["cell", "pyproject.toml", "--out", "x"], "pyproject.toml: not a cell ("),
+        (["cell", "pyproject.toml", "--out", "x"], "pyproject.toml: not a cell: "),
     ],
 )
 def test_a_refusal_is_one_line_and_exit_code_2(

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 # Folder -> what its files may import beside the standard library and their own folder; the longest folder counts.
 ALLOWED = {
     "suite": {"suite", "alembic", "click", "jinja2", "matplotlib", "numpy", "psutil", "pydantic", "ray", "safetensors",
-              "scipy", "submitit", "threadpoolctl"},
+              "scipy", "sqlalchemy", "submitit", "threadpoolctl"},
     "suite/spec": {"numpy"},
     "tasks": {"suite.spec", "numpy", "pooch", "sacrebleu", "scipy"},
     "backends/reference": {"suite.spec", "numpy"},

@@ -35,7 +35,7 @@ def test_a_server_dies_during_a_sweep(
     assert sink.online, sink.why_offline
     sink.sweep(PLAN, "a sweep", 4)
     sink.start(first.cell)
-    sink.end(first, write_folder(results, first), 0)
+    sink.end(first, write_folder(results, first))
     sink.start(second.cell)
     folder = results / PLAN / second.key
     folder.mkdir(parents=True)
@@ -48,10 +48,10 @@ def test_a_server_dies_during_a_sweep(
         write_folder(results, second)
         sink.feed(second.cell, folder)
         assert not sink.online
-        sink.end(second, folder, 0)
-        for record, code in ((slow, -15), (refused, 0)):
+        sink.end(second, folder)
+        for record in (slow, refused):
             sink.start(record.cell)
-            sink.end(record, write_folder(results, record), code)
+            sink.end(record, write_folder(results, record))
         sink.close("FINISHED")
     assert len(caplog.messages) == 1
     assert "MLflow is off" in caplog.messages[0]

@@ -50,7 +50,7 @@ def history(sink: Sink, run: Any, name: str) -> list[tuple[int, int, float]]:
     return [(p.step, p.timestamp, p.value) for p in sink.client.get_metric_history(run.info.run_id, name)]
 
 
-def live(sink: Sink, results: Path, record: Any, exit_code: int = 0) -> None:
+def live(sink: Sink, results: Path, record: Any) -> None:
     """A cell as the runner drives it: started, fed while half its curve is written, ended."""
     folder = results / record.plan / record.key
     folder.mkdir(parents=True)
@@ -58,7 +58,7 @@ def live(sink: Sink, results: Path, record: Any, exit_code: int = 0) -> None:
     (folder / "metrics.jsonl").write_text("".join(curve_lines(record.cell, 90)), encoding="utf-8")
     sink.feed(record.cell, folder)
     write_folder(results, record)
-    sink.end(record, folder, exit_code)
+    sink.end(record, folder)
 
 
 def test_a_cell_is_shown_while_it_runs_and_complete_afterwards(results: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_cell_is_shown_while_it_runs_and_complete_afterwards(results: Path) ->
     assert [p[0] for p in history(sink, run, "train/loss")] == list(range(1, 90))
 
     write_folder(results, r)
-    sink.end(r, folder, 0)
+    sink.end(r, folder)
     (run,) = cells(sink)
     assert run.info.status == "FINISHED"
     points = history(sink, run, "train/loss")
@@ -100,23 +100,26 @@ def test_a_cell_is_shown_while_it_runs_and_complete_afterwards(results: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("outcome", "exit_code", "status"),
+    ("outcome", "reason", "status"),
     [
-        ("unsupported", 0, "FINISHED"),
-        ("diverged", 0, "FAILED"),
-        ("oom", 1, "FAILED"),
-        ("crash", 1, "FAILED"),
-        ("crash", -11, "KILLED"),
-        ("timeout", -15, "KILLED"),
+        ("unsupported", "because", "FINISHED"), ("diverged", "because", "FAILED"),
+        ("oom", "because", "KILLED"),
+        ("crash", "exit code 1: because", "FAILED"),
+        ("crash", "killed by SIGSEGV", "KILLED"),
+        ("timeout", "because", "KILLED"),
+        ("skipped", "because", "KILLED"),
     ],
-)
-def test_status_follows_from_how_it_ended(results: Path, outcome: Any, exit_code: int, status: str) -> None:
+)  # fmt: skip
+def test_status_follows_from_the_record_alone(results: Path, outcome: Any, reason: str, status: str) -> None:
     sink = Sink(None, results, PLAN)
     sink.sweep(PLAN, "", 1)
-    live(sink, results, here(failed(cell(), outcome, "because")), exit_code)
+    live(sink, results, here(failed(cell(), outcome, reason)))
     (run,) = cells(sink)
     assert run.info.status == status
-    assert (run.data.tags["outcome"], run.data.tags["reason"]) == (outcome, "because")
+    assert (run.data.tags["outcome"], run.data.tags["reason"]) == (outcome, reason)
+    sink.client.delete_run(run.info.run_id)
+    assert sinks.sync(results) == 1
+    assert [again.info.status for again in cells(sink)] == [status]  # the same when it is sent afterwards
 
 
 def test_replay_equals_live_and_twice_is_once(results: Path, template: Path, tmp_path: Path) -> None:
@@ -243,7 +246,7 @@ def test_an_interrupted_sweep_leaves_no_run_running(results: Path) -> None:
 
 def test_a_bug_of_ours_is_not_swallowed(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sink = Sink(None, results, PLAN)
-    monkeypatch.setattr(sink, "find", lambda *a: 1 / 0)
+    monkeypatch.setattr(sink, "create", lambda *a: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         sink.start(cell())
 

@@ -91,6 +91,14 @@ def test_reasons_cannot_inject_markup() -> None:
     assert "&lt;script&gt;" in text
 
 
+def test_the_last_lines_of_a_crash_are_shown() -> None:
+    bad = replace(failed(cell(), "crash", "killed by SIGSEGV"), log=("Fatal Python error", "<b>"))
+    text = html.page(group([ok(cell(seed=1)), bad]), {})
+    assert "What crashed" in text
+    assert "<pre>Fatal Python error\n&lt;b&gt;</pre>" in text
+    assert "What crashed" not in html.page(group([ok(cell())]), {})
+
+
 def test_a_leak_is_marked_in_the_page() -> None:
     text = html.page(group([ok(cell(), score=0.95)]), {})
     assert '<p class="leak">!!! LEAK?' in text

@@ -1,45 +1,22 @@
-"""Plans in real worker processes: every way a cell can end, resuming, and being killed at any moment."""
+"""Plans in real worker processes: every way a cell can end, resuming, and damaged records."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import signal
 import subprocess
-import time
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 
-from suite import api, record
-from suite.executors import local
+from suite import api, checkpoint, listing, record
+from suite.executors import process
+from suite.progress import Progress
 from suite.record import Record
 from suite.spec.cell import Cell
-from tests.probes import DIVERGING, PLUGIN, ROOT, plan, start, suite, tiny
-
-PLAN = """
-name = "probes"
-title = "t"
-description = "d"
-converged = false
-[defaults]
-arch = "rnn"
-backend = "reference"
-precision = "float64"
-sizes = { hidden = 4, embed = 3 }
-batch = 3
-steps = 4
-[[grid]]
-task = "probe"
-[[grid]]
-task = "probe"
-options = { fault = "wait" }
-[[grid]]
-task = "probe"
-arch = "gru"
-"""
+from tests.probes import DIVERGING, PLUGIN, ROOT, plan, suite, tiny
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +83,7 @@ def test_warm_and_fresh_processes_give_the_same_bits(tmp_path: Path) -> None:
 
 def test_a_worker_that_has_compiled_too_much_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "max_map_count").write_text("10")
-    monkeypatch.setattr(local, "MOST_MAPS", tmp_path / "max_map_count")
+    monkeypatch.setattr(process, "MOST_MAPS", tmp_path / "max_map_count")
     assert [r.fresh_process for r in run(tmp_path / "results", tiny(), tiny(seed=1))] == [True, True]
 
 
@@ -130,43 +107,71 @@ def test_resume_keeps_what_is_there_and_only_resume_does(tmp_path: Path) -> None
     marked = replace(first, ran="marked")
     record.write(marked, path.parent)
     kept, still_bad, new = run(tmp_path, tiny(), tiny("raise"), tiny(arch="gru"), resume=True)
-    assert (kept, still_bad) == (marked, bad)
+    assert kept == marked
+    assert (still_bad.outcome, still_bad.reason) == (bad.outcome, bad.reason)  # it ran again: a failure is no result
+    assert still_bad.finished >= bad.finished
     assert new.outcome == "ok"
-    assert api.exit_code([kept, still_bad, new]) == 1  # a crash does not turn green by being skipped
+    assert api.exit_code([kept, still_bad, new]) == 1
     (again,) = run(tmp_path, tiny())
     assert again.ran != "marked"
+
+
+def test_a_damaged_record_is_set_aside_and_its_cell_redone(tmp_path: Path) -> None:
+    cells = tiny(), tiny(seed=1), tiny(seed=2)
+    first = run(tmp_path, *cells)
+    paths = [tmp_path / "probes" / r.key / "result.json" for r in first]
+    content = paths[0].read_text(encoding="utf-8")
+    paths[0].write_text(content.replace('"batch": 3', '"batch": 4'), encoding="utf-8")
+    paths[1].write_text(content[: len(content) // 2], encoding="utf-8")
+    kept = paths[2].read_bytes()
+    said = io.StringIO()
+    again = run(tmp_path, *cells, resume=True, progress=Progress(said))
+    assert said.getvalue().count("the cell runs again, and the file is now result.json.damaged") == 2
+    assert [r.digests for r in again] == [r.digests for r in first]
+    assert paths[2].read_bytes() == kept
+    assert sorted(p.name for p in paths[0].parent.glob("result*")) == ["result.json", "result.json.damaged"]
+
+
+def test_the_record_of_another_cell_is_no_result(tmp_path: Path) -> None:
+    first, second = run(tmp_path, tiny(), tiny(seed=1))
+    path = tmp_path / "probes" / second.key / "result.json"
+    path.write_bytes((tmp_path / "probes" / first.key / "result.json").read_bytes())
+    said = io.StringIO()
+    again = run(tmp_path, tiny(), tiny(seed=1), resume=True, progress=Progress(said))
+    assert f"it is the record of {first.cell.name}, {first.key}" in said.getvalue()
+    assert [r.digests for r in again] == [first.digests, second.digests]
+
+
+def test_a_torn_line_of_a_worker_is_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was killed while it wrote: found out at once, and not when the time is over."""
+    fake = tmp_path / "fake"
+    fake.write_text("""#!/bin/sh
+echo '{"event": "ready"}'
+read line
+read line
+printf '{"event": "do'
+exit 3
+""")
+    fake.chmod(0o755)
+    monkeypatch.setattr(process.sys, "executable", str(fake))
+    (torn,) = run(tmp_path / "results", tiny(), timeout_s=50.0)
+    assert (torn.outcome, torn.reason) == ("crash", "exit code 3: it printed nothing")
+
+
+def test_a_dry_run_says_what_there_is_of_each_cell(tmp_path: Path) -> None:
+    done, cut, new = run(tmp_path, tiny(), tiny(seed=1), tiny(seed=2))
+    (tmp_path / "probes" / cut.key / "result.json").rename(tmp_path / "probes" / cut.key / checkpoint.NAME)
+    (tmp_path / "probes" / new.key / "result.json").write_text("{")
+    lines = list(listing.cells(plan(tiny(), tiny(seed=1), tiny(seed=2), tiny(seed=3)), tmp_path))
+    assert [line.split("  ")[1].strip() for line in lines[:-1]] == ["ok", "cut off", "damaged", "not run"]
+    assert lines[0].startswith(done.key)
+    assert lines[-1] == "4 cells of plan probes: 1 ok, 1 cut off, 1 damaged, 1 not run"
 
 
 def test_an_option_the_task_refuses_is_said_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="probe: fault is 'typo'"):
         run(tmp_path, tiny(), tiny("typo"))
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_runner_may_be_ended_at_any_moment(number: signal.Signals, tmp_path: Path) -> None:
-    (tmp_path / "p.toml").write_text(PLAN)
-    command = ("run", "p.toml", "--tracking-uri", "none")
-    gate = tmp_path / "gate"
-    runner = start(*command, cwd=tmp_path, PROBE_GATE=str(gate))
-    waiting = tiny("wait", eval_every=0)
-    curve = tmp_path / "results" / "probes" / waiting.key / "metrics.jsonl"
-    _until(lambda: curve.exists() and curve.read_text().count("\n") == 2, runner)
-    workers = psutil.Process(runner.pid).children()
-    runner.send_signal(number)
-    _, said = runner.communicate(timeout=30)
-    assert runner.returncode == (-9 if number == signal.SIGKILL else 130)
-    assert number == signal.SIGKILL or "go on with the same command and --resume" in said
-    _, alive = psutil.wait_procs(workers, timeout=10)
-    assert alive == []
-    (kept,) = (tmp_path / "results").rglob("result.json")
-    before = kept.read_bytes()
-    gate.touch()
-    resumed = suite(*command, "--resume", cwd=tmp_path, PROBE_GATE=str(gate))
-    assert resumed.returncode == 0, resumed.stderr
-    assert "2 cells to run, 1 finished before" in resumed.stderr
-    assert kept.read_bytes() == before
-    assert [r.outcome for r in api.read(tmp_path / "results")] == ["ok"] * 3
 
 
 def test_one_cell_from_a_file_and_again_from_its_record(tmp_path: Path) -> None:
@@ -191,12 +196,3 @@ def test_a_worker_serves_one_kind_of_cell(tmp_path: Path) -> None:
     assert [json.loads(line)["event"] for line in done.stdout.splitlines()] == ["ready"]
     assert done.returncode == 1
     assert "start another one" in done.stderr
-
-
-def _until(condition: object, runner: subprocess.Popen[str]) -> None:
-    for _ in range(600):
-        if condition():  # type: ignore[operator]
-            return
-        assert runner.poll() is None, runner.communicate()
-        time.sleep(0.05)
-    raise AssertionError("waited for 30 s in vain")

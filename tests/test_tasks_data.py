@@ -79,6 +79,15 @@ def test_a_corrupted_download_is_refused_and_not_kept(served: Path) -> None:
     assert data.read("toy", PATH) == CONTENT
 
 
+def test_a_server_that_never_stops_sending(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served.write_bytes(CONTENT)
+    monkeypatch.setattr(data, "MOST_BYTES", 100)
+    monkeypatch.setattr(data, "CHUNK", 64)
+    refusal("cannot be downloaded .the server sends more than 100 bytes.; check the network")
+    monkeypatch.setattr(data, "MOST_BYTES", len(CONTENT))
+    assert data.read("toy", PATH) == CONTENT  # nothing of it was kept
+
+
 @pytest.mark.usefixtures("served")
 def test_a_file_that_the_server_does_not_have() -> None:
     refusal("cannot be downloaded .*404.*; check the network, or set RECURBENCH_DATA to a folder that holds toy/words")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import suite
-from suite.executors.local import environment
+from suite.executors.process import environment
 from suite.spec.cell import Cell
 
 HERE = Path(suite.__file__).resolve().parents[1]

@@ -28,7 +28,7 @@ def columns(groups: Iterable[Group]) -> dict[str, list[Group]]:
     """Backend and implementation -> the groups of several architectures that were timed there."""
     out: dict[str, list[Group]] = {}
     for g in groups:
-        if any(r.curve for r in g.ok):
+        if g.mean_step_s and any(r.curve for r in g.ok):  # packed cells have no seconds
             out.setdefault(f"{g.cell.backend} {g.cell.impl}", []).append(g)
     return {name: members for name, members in out.items() if len({g.cell.arch for g in members}) > 1}
 

@@ -72,6 +72,7 @@ def page(groups: Sequence[Group], files: Mapping[str, list[Path]]) -> str:
         plans=list(dict.fromkeys(g.plan for g in groups)),
         cells=len(records),
         ended=sum(r.outcome == "ok" for r in records),
+        crashes=[r for r in records if r.log],
         lines=agreement.lines(groups),
         budgets=budget.tables(groups),
         figures=[(name, figures.FIGURES[name].__doc__, inline(paths[0])) for name, paths in files.items()],

@@ -1,8 +1,8 @@
 """MLflow as a view of the records: one experiment, a parent run a sweep, a child run a cell. Only this file imports it.
 
-The runner calls `Sink` while cells run; `sync` replays finished records into a store that has missed them. A store that
-fails turns the sink off with one warning and costs no result. Replaying is idempotent: a cell is recognised by plan,
-key and machine, a point by its own time.
+`suite.sinks.tracker` calls `Sink` while cells run; `sync` replays finished records into a store that missed them.
+A store that fails turns the sink off with one warning and costs no result. Replaying is idempotent: a cell is known by
+plan, key and machine, a point by its own time.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import sqlite3
 import tempfile
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from suite import clock, facts
+from suite import clock, facts, lock
 from suite import record as records
 from suite.record import SCHEMA, Record
 from suite.sinks import rows, runs, store, views
@@ -62,11 +62,11 @@ class Sink:
             results.mkdir(parents=True, exist_ok=True)
             for name in ("alembic", "mlflow.store.db.utils"):  # a new store is no news
                 logging.getLogger(name).setLevel(logging.WARNING)
-        if self.uri.startswith("sqlite:///"):
-            with closing(sqlite3.connect(self.uri.removeprefix("sqlite:///"))) as probe:
-                probe.execute("PRAGMA schema_version")
-        self.client = MlflowClient(tracking_uri=self.uri)
-        found = self.client.get_experiment_by_name(EXPERIMENT)
+        with nullcontext() if remote else lock.held(results / "mlflow.lock", wait_s=60.0):  # two must not migrate it
+            if self.uri.startswith("sqlite:///"):
+                _file(self.uri)
+            self.client = MlflowClient(tracking_uri=self.uri)
+            found = self.client.get_experiment_by_name(EXPERIMENT)
         if found:
             self.experiment = found.experiment_id
         else:
@@ -97,8 +97,10 @@ class Sink:
         if self.online:
             with self._sending():
                 machine = str(facts.machine()["machine_id"])
-                for old in self.find(cell, machine):
-                    self.client.delete_run(old.info.run_id)
+                for old in runs.search(self.client, self.experiment, self._own(cell)):
+                    tags = old.data.tags
+                    if tags.get("suite.begun_on", tags.get("suite.machine_id")) == machine:
+                        self.client.delete_run(old.info.run_id)
                 self.begin(cell, machine, clock.wall_ms())
 
     def begin(self, cell: Cell, machine: str, at_ms: int) -> None:
@@ -106,7 +108,7 @@ class Sink:
         from mlflow.entities import Param
 
         tags = rows.cell_tags(cell, self.plan) | {"suite.machine_id": machine, "suite.runner": runs.runner()}
-        tags |= {"mlflow.parentRunId": self.parent}
+        tags |= {"mlflow.parentRunId": self.parent, "suite.begun_on": machine}  # it may end on another one
         run_id = self.create(cell.name, tags, at_ms)
         self.client.log_batch(run_id, params=[Param(k, v) for k, v in rows.params(cell).items()])
         self.adopt(cell, run_id)
@@ -121,8 +123,10 @@ class Sink:
 
     def find(self, cell: Cell, machine: str) -> list[Any]:
         """The runs of a cell of this plan on one machine, the youngest first."""
-        own = {"suite.cell_key": cell.key, "suite.plan": self.plan, "suite.machine_id": machine}
-        return runs.search(self.client, self.experiment, own)
+        return runs.search(self.client, self.experiment, self._own(cell) | {"suite.machine_id": machine})
+
+    def _own(self, cell: Cell) -> dict[str, str]:
+        return {"suite.cell_key": cell.key, "suite.plan": self.plan}
 
     def feed(self, cell: Cell, folder: Path) -> None:
         """Send what the worker has written since the last call."""
@@ -136,14 +140,14 @@ class Sink:
         for batch in rows.batches(points):
             self.client.log_batch(run_id, metrics=[Metric(*row) for row in batch])
 
-    def end(self, record: Record, folder: Path, exit_code: int) -> None:
+    def end(self, record: Record, folder: Path) -> None:
         """The rest of the curves, the final numbers, data, artifacts and how it ended."""
         self.ended.append(record)
         if self.online and record.key in self._runs:
             with self._sending():
-                self.finish(record, folder, exit_code)
+                self.finish(record, folder)
 
-    def finish(self, record: Record, folder: Path, exit_code: int) -> None:
+    def finish(self, record: Record, folder: Path) -> None:
         """What `end` sends, whose failures are raised."""
         from mlflow.entities import RunTag
 
@@ -155,13 +159,13 @@ class Sink:
         self._data(run_id, record)
         if (folder / "result.json").exists():  # under another name: what reads records must not find it twice
             self.client.log_text(run_id, (folder / "result.json").read_text(encoding="utf-8"), "record.json")
-        for name in ("weights.safetensors", "flow.npz"):
+        for name in ("weights.safetensors", "flow.npz", *(["worker.log"] if record.log else [])):
             if (folder / name).exists():
                 self.client.log_artifact(run_id, str(folder / name))
         if (folder / "flow.npz").exists():
             self._picture(run_id, record, folder)
         self.client.set_tag(run_id, "suite.sent", record.finished)
-        self.client.set_terminated(run_id, rows.status(record, exit_code), end_ms)
+        self.client.set_terminated(run_id, rows.status(record), end_ms)
 
     def _data(self, run_id: str, record: Record) -> None:
         """The task as a dataset: its name, options and digest (36 characters of it are what the store takes)."""
@@ -220,6 +224,24 @@ class Sink:
         return views.address(self.uri if remote else store.UI, self.experiment, self.plan)
 
 
+def _file(uri: str) -> None:
+    """See whether a store in a file can be read; a new one is made aside, so that no half of one is ever left."""
+    from sqlalchemy.engine import make_url
+
+    path = Path(make_url(uri).database or "")
+    if path.exists():
+        with closing(sqlite3.connect(path)) as probe:
+            probe.execute("PRAGMA schema_version")
+        return
+    from mlflow.tracking import MlflowClient
+
+    part = path.with_name(f"{path.name}.part")
+    for torn in path.parent.glob(f"{part.name}*"):  # with its journal
+        torn.unlink()
+    MlflowClient(tracking_uri=f"sqlite:///{part}").get_experiment_by_name(EXPERIMENT)
+    part.replace(path)
+
+
 def first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0][:300]
 
@@ -228,8 +250,9 @@ def faults() -> tuple[type[Exception], ...]:
     """What a store, a network or a disk may fail with; anything else is a bug."""
     from alembic.util.exc import CommandError
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
-    return MlflowException, CommandError, sqlite3.Error, http.client.HTTPException, OSError
+    return MlflowException, CommandError, SQLAlchemyError, sqlite3.Error, http.client.HTTPException, lock.Taken, OSError
 
 
 def sync(results: Path, uri: str | None = None) -> int:
@@ -237,7 +260,7 @@ def sync(results: Path, uri: str | None = None) -> int:
 
     ConnectionError where the store cannot be reached or fails on the way; a second call goes on from there.
     """
-    from suite.sinks.replay import replay
+    from suite.sinks.replay import replay_sweep
 
     found = records.read_all(results)
     sent = 0
@@ -246,7 +269,7 @@ def sync(results: Path, uri: str | None = None) -> int:
         if not sink.online:
             raise ConnectionError(f"sync: {sink.why_offline}")
         try:
-            sent += replay(sink, [r for r in found if r.plan == plan], results)
+            sent += replay_sweep(sink, [r for r in found if r.plan == plan], results)
         except faults() as error:
             raise ConnectionError(f"sync: {sink.uri}: {first_line(error)}") from error
     return sent

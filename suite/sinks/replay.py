@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from suite.sinks.mlflow import Sink
 
 
-def replay(sink: Sink, ended: list[Record], results: Path) -> int:
+def replay_sweep(sink: Sink, ended: list[Record], results: Path) -> int:
     """Send the records of one plan that the store does not have whole; how many. Their sweep ends with them."""
     sweeps = runs.search(sink.client, sink.experiment, {"suite.role": "sweep", "suite.plan": sink.plan})
     if sweeps:
@@ -22,7 +22,7 @@ def replay(sink: Sink, ended: list[Record], results: Path) -> int:
     else:
         tags, status = runs.sweep_tags(sink.plan, "sent afterwards", len(ended)), ""
         sink.parent = sink.create(sink.plan, tags, min(rows.milliseconds(r.started) for r in ended))
-    sent = sum(_replay_one(sink, r, folder_of(results, r)) for r in ended)
+    sent = replay(sink, ended, results)
     sink.ended = ended
     sink.table()
     sink.view()
@@ -30,6 +30,11 @@ def replay(sink: Sink, ended: list[Record], results: Path) -> int:
         whole = len(ended) >= int(tags["suite.cells"])
         sink.client.set_terminated(sink.parent, "FINISHED" if whole else "KILLED")
     return sent
+
+
+def replay(sink: Sink, ended: list[Record], results: Path) -> int:
+    """Send the records that the store does not have whole into the sink's sweep; how many."""
+    return sum(_replay_one(sink, r, folder_of(results, r)) for r in ended)
 
 
 def _replay_one(sink: Sink, record: Record, folder: Path) -> bool:
@@ -46,7 +51,7 @@ def _replay_one(sink: Sink, record: Record, folder: Path) -> bool:
         sink.adopt(record.cell, own[0].info.run_id)
     else:
         sink.begin(record.cell, machine, rows.milliseconds(record.started))
-    sink.finish(record, folder, 0)
+    sink.finish(record, folder)
     return True
 
 

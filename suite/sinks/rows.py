@@ -7,7 +7,6 @@ would turn an infinity into 1.8e308 without a word.
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Iterable, Iterator
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import suite
-from suite.record import Record, watched
+from suite.record import Record, point, watched
 from suite.report.groups import task_name
 from suite.spec.cell import Cell
 
@@ -101,11 +100,15 @@ def finals(record: Record) -> dict[str, float]:
     return {f"final/{name}": float(v) for name, v in told.items() if math.isfinite(v)}
 
 
-def status(record: Record, exit_code: int) -> Status:
-    """The run's status. A refusal is an answer, so it counts as finished; its tag says "unsupported"."""
+def status(record: Record) -> Status:
+    """The run's status. A refusal is an answer, so it counts as finished; its tag says "unsupported".
+
+    What never began, was ended by a limit or by a signal is "KILLED"; what ended by itself, but badly, "FAILED".
+    """
     if record.outcome in ("ok", "unsupported"):
         return "FINISHED"
-    return "KILLED" if record.outcome == "timeout" or exit_code < 0 else "FAILED"
+    killed = record.outcome in ("timeout", "oom", "skipped") or record.reason.startswith("killed by ")
+    return "KILLED" if killed else "FAILED"
 
 
 @dataclass
@@ -139,7 +142,7 @@ class Tail:
             new = file.read()
         whole = new[: new.rfind(b"\n") + 1]
         self.offset += len(whole)
-        return [row for line in whole.splitlines() for row in self._thinned(json.loads(line))]
+        return [row for line in whole.splitlines() if (found := point(line)) for row in self._thinned(found)]
 
     def _thinned(self, point: dict[str, Any]) -> Iterator[Row]:
         step = int(point["step"])

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import psutil
+from suite.lock import dead, runner
 
-
-def _boot() -> str:
-    path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text(encoding="ascii").strip() if path.exists() else str(int(psutil.boot_time()))
-
-
-def runner() -> str:
-    """This process as <host>:<process>:<boot>."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_boot()}"
-
-
-def dead(name: str) -> bool:
-    """Whether a runner of this host is gone; of other hosts' runners nothing is known."""
-    host, pid, boot = name.split(":", 2)
-    return host == socket.gethostname() and not (boot == _boot() and psutil.pid_exists(int(pid)))
+__all__ = ["close_stale", "dead", "runner", "search", "sweep_tags"]
 
 
 def search(client: Any, experiment: str, tags: Mapping[str, str], more: str = "") -> list[Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from operator import getitem
 from typing import Any
 
@@ -104,7 +104,7 @@ class Cell:
 
     def as_json(self) -> dict[str, Any]:
         """A plain dictionary that JSON can hold; `from_json` is its inverse."""
-        out, plain = asdict(self), asdict(Cell("", "", ""))
+        out, plain = _plain(self), _defaults()
         for path in LATER:
             *tables, name = path.split(".")
             own, default = (functools.reduce(getitem, tables, cell) for cell in (out, plain))
@@ -125,3 +125,14 @@ class Cell:
         data["init"] = Init(**data.get("init", {}))
         data["schedule"] = Schedule(**data.get("schedule", {}))
         return cls(**data)
+
+
+def _plain(table: Any) -> dict[str, Any]:
+    """A dataclass and those in it as dictionaries: `dataclasses.asdict` without its copies, for plans of many cells."""
+    values = ((f.name, getattr(table, f.name)) for f in fields(table))
+    return {name: _plain(value) if is_dataclass(value) else value for name, value in values}
+
+
+@functools.cache
+def _defaults() -> dict[str, Any]:
+    return _plain(Cell("", "", ""))

@@ -107,6 +107,9 @@ class Optim:
     def __post_init__(self) -> None:
         if self.name not in ("sgd", "rmsprop", "adam", "adamw"):
             raise ValueError(f"optim: name is {self.name!r}; it must be sgd, rmsprop, adam or adamw")
+        for name in ("lr", "clip", "momentum", "alpha", "beta1", "beta2", "eps", "weight_decay"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"optim: {name} is {getattr(self, name)}; it must be a finite number, at least 0")
         if self.weight_decay and self.name != "adamw":
             raise ValueError(f"optim: weight_decay belongs to adamw (decoupled), not to {self.name}")
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from suite import cell as cells
-from suite import registry, training
+from suite import checkpoint, registry, training
 from suite.sinks.mlflow import Sink
 from suite.spec import params
 from suite.spec.cell import Cell
@@ -70,7 +70,7 @@ def test_update(benchmark: Any, curves: str, tmp_path: Path) -> None:
     net = Net(registry.arch("gru"), task.signature, TINY.sizes)
     model: Any = Nothing(net)
     given: Any = Given(task.batch("train", 0, 0, TINY.batch))
-    done = training.Done()
+    done = checkpoint.Done()
     benchmark.group = "runner"
     with (tmp_path / "metrics.jsonl" if curves == "file" else Path(os.devnull)).open("w") as file:
         benchmark.pedantic(
@@ -117,7 +117,7 @@ def test_start_and_end(benchmark: Any, sink: Sink, tmp_path: Path) -> None:
 
     def whole() -> None:
         sink.start(ended.cell)
-        sink.end(ended, folder, 0)
+        sink.end(ended, folder)
 
     benchmark.group = "mlflow"
     benchmark.pedantic(whole, rounds=FEWEST)

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from suite import record
-from suite.executors.local import environment
+from suite.executors.process import environment
 from suite.perf.driver import Probe
 from suite.spec.cell import Cell
 from tests.perf.bench_kernels import cell as small

@@ -2,7 +2,7 @@
 
     python -m tests.perf.feeder FOLDER CELL          a line of standard input = one feed; answers with its milliseconds
 
-A process of its own, as in a run: there it feeds every `suite.run.FEED_S` seconds, here whenever it is told to.
+A process of its own, as in a run: there it feeds every `FEED_S` seconds of suite.sinks.tracker, here when told to.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ so that drift hits both sides. The ratio is the geometric mean over pairs of blo
 is made with the interval's upper end. Two forms of block:
 
     short     6 updates; its value is the fastest, for a stall of the machine is no cost of the runner
-    --feed    `suite.run.FEED_S` seconds of updates; its value is the mean. During each runner block a second process,
-              as the runner's own in a run, reads the curve file and sends to MLflow (a local sqlite store) what one
+    --feed    `tracker.FEED_S` seconds of updates; its value is the mean. During each runner block a second process,
+              as the tracker in a run, reads the curve file and sends to MLflow (a local sqlite store) what one
               block wrote: every update, as for a cell of up to 300 updates; a longer cell sends fewer
 """
 
@@ -38,8 +38,9 @@ import click
 import numpy as np
 
 from suite import cell as cells
-from suite import clock, registry, run, stats, training
-from suite.executors.local import environment
+from suite import checkpoint, clock, registry, stats, training
+from suite.executors.process import environment
+from suite.sinks import tracker
 from suite.spec import params
 from suite.spec.cell import Cell
 from suite.spec.contract import Model, Net, Optim, Sizes, Snapshot
@@ -68,7 +69,7 @@ def main(backend: str, arch: str, impl: str, hidden: int, feed: bool) -> None:
     cells.setup(backend, cell.precision, cell.device, cell.threads)
     without = _switch(cell, net)
     bare_model, runner_model, plain_model, profiled_model = (_build(cell, net) for _ in range(4))
-    done = training.Done()
+    done = checkpoint.Done()
 
     def bare(model: Model) -> Update:
         def update(step: int) -> None:
@@ -105,7 +106,7 @@ def compare(base: Update, other: Update, pairs: int = PAIRS, send: Feed | None =
     for step in range(BLOCK):
         base(step)
         other(step)
-    count = math.ceil(run.FEED_S / _block(base, 0, BLOCK, np.mean)) if send else BLOCK
+    count = math.ceil(tracker.FEED_S / _block(base, 0, BLOCK, np.mean)) if send else BLOCK
     value = np.mean if send else np.min
     logs, base_ms = [], []
     for pair in range(pairs):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -15,7 +17,8 @@ from suite.spec.contract import Array, Batch, Bound, Signature
 from suite.spec.random import Stream
 
 SYMBOLS, STEPS = 4, 5
-FAULTS = ("", "raise", "memory", "kill", "segv", "wait", "print")
+CHILD = "a child of the probe"  # what tests look for among the processes
+FAULTS = ("", "raise", "memory", "kill", "segv", "wait", "print", "child", "hog", "full")
 
 
 class Probe:
@@ -23,6 +26,9 @@ class Probe:
 
     wait    until the file that the environment's PROBE_GATE names is there
     print   noise on both streams, from Python and from below it
+    child   a child process that never ends, and then as wait
+    hog     half a gigabyte, and then as wait
+    full    the exception of a full disk
     """
 
     name, metric, better = "probe", "accuracy", "higher"
@@ -74,5 +80,11 @@ def misbehave(fault: str) -> None:
         sys.stdout.write('{"event": "done"}\n')
         os.write(1, b"noise from below\n")
         sys.stderr.write("a warning\n")
-    while fault == "wait" and not Path(os.environ["PROBE_GATE"]).exists():
+    if fault == "full":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "metrics.jsonl")
+    if fault == "child":
+        subprocess.Popen([sys.executable, "-c", f"import time; time.sleep(600)  # {CHILD}"])
+    hogged = np.ones(1 << 26) if fault == "hog" else None
+    while fault in ("wait", "child", "hog") and not Path(os.environ["PROBE_GATE"]).exists():
         time.sleep(0.05)
+    del hogged
