@@ -91,7 +91,11 @@ def implementations() -> Iterator[str]:
 def tasks() -> Iterator[str]:
     """Each task and the first line of what it says of itself; nothing is made or downloaded."""
     for name in registry.tasks():
-        yield f"{name:15} {(inspect.getdoc(registry.task_maker(name)) or '').partition(chr(10))[0]}"
+        try:
+            told = inspect.getdoc(registry.task_maker(name)) or ""
+        except ValueError as error:
+            told = f"not available: {error}"
+        yield f"{name:15} {told.partition(chr(10))[0]}"
 
 
 def plans() -> Iterator[str]:

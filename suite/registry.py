@@ -10,7 +10,7 @@ import difflib
 import importlib
 import importlib.util
 from collections.abc import Callable, Iterable
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any, cast
 
@@ -40,6 +40,15 @@ def _plugins(group: str) -> dict[str, Any]:
     return {point.name: point for point in entry_points(group=f"recurbench.{group}")}
 
 
+def _loaded(point: EntryPoint) -> Any:
+    """What an entry point names. ValueError, in one line, if it cannot be imported."""
+    try:
+        return point.load()
+    except (ImportError, AttributeError, SyntaxError) as error:
+        told = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ValueError(f"plug-in {point.name!r} ({point.value}) cannot be loaded: {told}") from error
+
+
 def archs() -> list[str]:
     """Names of all architectures."""
     return [*ARCHS, *_plugins("archs")]
@@ -52,7 +61,7 @@ def arch(name: str) -> Arch:
     plugins = _plugins("archs")
     if name not in plugins:
         raise unknown("architecture", name, archs())
-    return cast(Arch, plugins[name].load())
+    return cast(Arch, _loaded(plugins[name]))
 
 
 def tasks() -> list[str]:
@@ -71,7 +80,7 @@ def task_maker(name: str) -> Callable[..., Task]:
     plugins = _plugins("tasks")
     if name not in built_in and name not in plugins:
         raise unknown("task", name, tasks())
-    return cast("Callable[..., Task]", built_in[name] if name in built_in else plugins[name].load())
+    return cast("Callable[..., Task]", built_in[name] if name in built_in else _loaded(plugins[name]))
 
 
 def backends() -> list[str]:
@@ -87,7 +96,7 @@ def backend(name: str) -> Backend:
     plugins = _plugins("backends")
     if name not in plugins:
         raise unknown("backend", name, [*backends(), *PEERS])
-    return cast(Backend, plugins[name].load())
+    return cast(Backend, _loaded(plugins[name]))
 
 
 def member(name: str, part: str) -> ModuleType:

@@ -188,17 +188,15 @@ def test_report_names_what_it_wrote(tmp_path: Path) -> None:
     assert invoke("report", "--results", str(tmp_path), "--plan", "q").exit_code == 2
 
 
-def test_a_tracking_server_that_is_down_costs_a_warning(tmp_path: Path) -> None:
+def test_a_plugin_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "p.toml").write_text(
-        'name="p"\ntitle="t"\ndescription="d"\nconverged=false\n[[grid]]\ntask="probe"\narch="rnn"\n'
-        'backend="reference"\nbatch=3\nsteps=3\nprecision="float64"\n'
+        'name="p"\ntitle="t"\ndescription="d"\nconverged=false\n[[grid]]\ntask="gone"\narch="rnn"\nbackend="reference"\n'
     )
-    done = suite("run", "p.toml", "--tracking-uri", "http://127.0.0.1:9", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "MLflow is off (http://127.0.0.1:9: " in done.stderr
-    assert "python -m suite sync" in done.stderr
-    assert "dashboard:" not in done.stdout
-    assert [r.outcome for r in read_all(tmp_path / "results")] == ["ok"]
     done = suite("run", "p.toml", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "dashboard: python -m suite ui --results results, then http://127.0.0.1:5000/#/" in done.stdout
+    why = (
+        "plug-in 'gone' (recurbench_gone:Task) cannot be loaded: ModuleNotFoundError: No module named 'recurbench_gone'"
+    )
+    assert (done.returncode, done.stderr) == (2, f"recurbench: {why}\n")
+    listed = suite("list", "tasks", cwd=tmp_path)
+    assert f"gone            not available: {why}" in listed.stdout
+    assert listed.returncode == 0

@@ -71,7 +71,7 @@ def all_there(results: Path) -> None:
 def test_a_healthy_store_has_everything_at_the_end(folder: Path) -> None:
     done = suite("run", "p.toml", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert "dashboard:" in done.stdout
+    assert "dashboard: python -m suite ui --results results, then http://127.0.0.1:5000/#/" in done.stdout
     assert "warning" not in done.stderr
     all_there(folder / "results")
 
