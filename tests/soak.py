@@ -67,6 +67,7 @@ class Soak:
         self.folder, self.rng = folder, rng
         self.count: Counter[str] = Counter()
         self.wrong: list[str] = []
+        self.last = "nothing"
         (folder / "p.toml").write_text(PLAN.format(seeds=list(range(seeds)), backends=backends), encoding="utf-8")
         self.undisturbed = self.run_whole(folder / "undisturbed")
 
@@ -133,7 +134,7 @@ class Soak:
                 self.wrong.append(said.read().decode(errors="replace")[-3000:])
         left = psutil.wait_procs(list(everybody.values()), timeout=10)[1]
         for process in left:
-            self.wrong.append(f"orphan {process.pid}")
+            self.wrong.append(f"orphan {process.pid}: {' '.join(words(process))}, after {self.last}")
             process.kill()
 
     def strike(self, runner: subprocess.Popen[bytes], everybody: list[psutil.Process]) -> None:
@@ -148,6 +149,7 @@ class Soak:
             for process in self.rng.sample(chosen, min(1, len(chosen))):
                 process.kill()
         self.count[kind] += 1
+        self.last = kind
 
 
 def _numbers(r: record.Record) -> Any:
