@@ -126,5 +126,7 @@ def _git(root: Path, *arguments: str) -> str:
     """What git says; "unknown" where there is no git, or where it refuses."""
     if shutil.which("git") is None:
         return "unknown"
-    run = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        ["git", "--no-optional-locks", "-C", str(root), *arguments], capture_output=True, text=True, check=False
+    )
     return run.stdout.strip() if run.returncode == 0 else "unknown"

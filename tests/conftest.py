@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 
 import pytest
+
+from tests import servers
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -29,3 +32,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_teardown(item: pytest.Item) -> None:
     together = [name for name in APART if name in sys.modules]
     assert len(together) < 2, f"{' and '.join(together)} are in one process; run one of them in a subprocess"
+
+
+@pytest.fixture
+def hanging() -> Iterator[str]:
+    """The address of a tracking server that is up and never answers."""
+    with servers.hanging() as url:
+        yield url

@@ -7,6 +7,7 @@ import inspect
 import io
 import json
 import tempfile
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -133,10 +134,11 @@ def test_a_plan_that_would_leave_its_folder_or_the_parser(change: str, said: str
     assert "\n" not in str(caught.value)
 
 
-def test_a_plan_that_never_ends_is_refused_at_once() -> None:
-    many = f"seed = {list(range(1000))}\nlr = {[1 / (k + 1) for k in range(1000)]}\n"
+def test_a_plan_that_never_ends_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "MOST_CELLS", 10)
+    many = "seed = [1, 2, 3, 4]\nlr = [0.1, 0.2, 0.3]\n"
     text = 'name = "x"\ntitle = "t"\ndescription = "d"\nconverged = false\n[[grid]]\ntask = "adding"\narch = "gru"\n'
-    with pytest.raises(ValueError, match="multiply out to 1000000 cells; 100000 is the limit"):
+    with pytest.raises(ValueError, match="multiply out to 12 cells; 10 is the limit"):
         plan.load(str(written(text + 'backend = "jax"\n' + many, "p.toml")))
 
 
@@ -189,9 +191,13 @@ def test_curves_with_a_piece_of_something_else(content: bytes) -> None:
 
 
 @QUICK
-@given(st.lists(anything, max_size=3), anything)
-def test_curves_of_anything(points: list[Any], values: Any) -> None:
-    lines = [json.dumps(p) for p in (*points, {"step": 1, "time_ms": 1, "values": values})]
+@given(st.lists(anything, max_size=3), anything, anything, anything)
+def test_curves_of_anything(points: list[Any], step: Any, time_ms: Any, values: Any) -> None:
+    lines = [json.dumps(p) for p in (*points, {"step": step, "time_ms": time_ms, "values": values})]
+    if (found := record.point(lines[-1].encode())) is not None:
+        assert isinstance(found["step"], int)
+        assert isinstance(found["time_ms"], int)
+        assert all(isinstance(value, int | float) for value in found["values"].values())
     folder = written("\n".join(lines) + "\n", "metrics.jsonl").parent
     list(record.points(folder))
     rows.Tail(10).rows(folder)
@@ -251,6 +257,14 @@ def test_a_treebank_with_a_piece_of_something_else(content: bytes) -> None:
 
 def test_a_packed_file_that_would_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "MOST_BYTES", 1000)
+    packed = gzip.compress(bytes(20 << 20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="unpacks to more than 1000 bytes"):
+            data._unpacked(packed, "x.gz")
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20  # not looked at when it is all there
+    finally:
+        tracemalloc.stop()
     (tmp_path / "ud_english_ewt").mkdir()
     bomb = tmp_path / "ud_english_ewt" / "en_ewt-ud-dev.conllu.gz"
     bomb.write_bytes(gzip.compress(b"0" * 100_000))

@@ -15,7 +15,7 @@ import pytest
 from suite import api, checkpoint, lock, record
 from suite.spec.cell import Cell
 from tests.probes import suite, tiny
-from tests.processes import PLAN, children_of_the_probe, family, heard, start_and_wait
+from tests.processes import PLAN, children_of_the_probe, family, heard, start_and_wait, until
 
 IMPLEMENTATIONS = [
     ("pytorch", "gru", "scan"),
@@ -73,6 +73,7 @@ def waiting(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Cell, Path]
     folder = tmp_path / "results" / "probes" / cell.key
     command = ("run", "p.toml", "--tracking-uri", "none", "--checkpoint", "0")
     runner = start_and_wait(*command, cwd=tmp_path, gate=gate, folder=folder, points=2)
+    until(children_of_the_probe, runner)
     yield runner, cell, gate
     if runner.poll() is None:  # the test has failed
         for process in family(runner):

@@ -29,8 +29,9 @@ def run(results: Path, *cells: Cell, **options: object) -> list[Record]:
     return api.run(plan(*cells), results, **({"tracking_uri": "none", "timeout_s": 60.0} | options))  # type: ignore[arg-type]
 
 
-def test_out_of_time_with_a_child(tmp_path: Path) -> None:
-    slow, quick = run(tmp_path, tiny("child"), tiny(), timeout_s=4.0)
+@pytest.mark.parametrize("fault", ["child", "strays"])
+def test_out_of_time_with_children(fault: str, tmp_path: Path) -> None:
+    slow, quick = run(tmp_path, tiny(fault), tiny(), timeout_s=4.0)
     assert (slow.outcome, quick.outcome) == ("timeout", "ok")
     assert slow.reason == "no result in 4 s; raise --timeout or ask for fewer steps"
     assert children_of_the_probe() == []

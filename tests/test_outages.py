@@ -5,11 +5,8 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +15,9 @@ import pytest
 
 from suite import api, record
 from suite.plan import Plan
-from suite.progress import Progress
 from suite.sinks import mlflow as sinks
 from suite.sinks import tracker as trackers
 from suite.sinks.mlflow import Sink
-from suite.stop import Stop
-from suite.tracking import Tracker
 from tests.probes import environment, suite, tiny
 from tests.processes import PLAN, heard, start_and_wait, words
 from tests.records import cell, ok, write_folder
@@ -88,39 +82,16 @@ def test_no_server_costs_a_warning(folder: Path) -> None:
     all_there(folder / "results")
 
 
-class Slow(BaseHTTPRequestHandler):
-    """Answers anything with an error, after five seconds."""
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        time.sleep(5)
-        self.send_response(200 if self.path.endswith("/health") else 500)
-        self.end_headers()
-
-    do_POST = do_GET
-
-
-@pytest.fixture
-def slow() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-def test_nobody_waits_for_a_slow_server(slow: str, folder: Path) -> None:
-    """It would take five seconds a call, and there are thirty: the cells end without them."""
+def test_nobody_waits_for_a_server_that_hangs(hanging: str, folder: Path) -> None:
+    """It would take a hundred seconds a call, and there are thirty: the cells end without them."""
     start = time.monotonic()
-    done = suite("run", "p.toml", "--tracking-uri", slow, cwd=folder)
+    words_ = ("run", "p.toml", "--tracking-uri", hanging)
+    done = suite(*words_, cwd=folder, MLFLOW_HTTP_REQUEST_TIMEOUT="100")
     took_s = time.monotonic() - start
     assert done.returncode == 0, done.stderr
     assert "warning: MLflow is off" in done.stderr
     assert [r.outcome for r in api.read(folder / "results")] == ["ok"] * 3
-    assert took_s < 60
+    assert took_s < 60  # 15 s on an idle machine
     assert [p for p in psutil.process_iter() if "suite.sinks.tracker" in words(p) and p.cwd() == str(folder)] == []
 
 
@@ -202,19 +173,6 @@ def test_a_tracker_that_is_killed(folder: Path) -> None:
     all_there(folder / "results")
 
 
-def test_a_runner_that_is_killed_leaves_no_tracker_and_a_sweep_that_says_so(folder: Path) -> None:
-    (folder / "p.toml").write_text(PLAN.format(fault="wait"))
-    waits = folder / "results" / "probes" / tiny("wait", eval_every=0).key
-    runner = start_and_wait("run", "p.toml", cwd=folder, gate=folder / "gate", folder=waits, points=2)
-    everybody = psutil.Process(runner.pid).children(recursive=True)
-    runner.kill()
-    runner.communicate(timeout=30)
-    assert not psutil.wait_procs(everybody, timeout=20)[1]
-    sink = Sink(None, folder / "results", "probes")
-    found = sinks.runs.search(sink.client, sink.experiment, {"suite.plan": "probes"})
-    assert {run.info.status for run in found} == {"KILLED", "FINISHED"}
-
-
 def test_a_server_that_dies_and_comes_back_is_filled_during_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,18 +210,6 @@ def test_a_server_that_dies_and_comes_back_is_filled_during_the_run(
         assert sinks.sync(results, server.url) == 0
     finally:
         server.kill()
-
-
-def test_a_pipe_that_nobody_reads_holds_nobody_up(tmp_path: Path) -> None:
-    """A tracker that hangs: telling it more than a pipe holds does not block, and closing ends it."""
-    tracker = Tracker("none of your business", tmp_path, SYNTHETIC, Progress())
-    psutil.Process(tracker._process.pid).suspend()
-    for seed in range(300):
-        tracker.start(cell(seed=seed))
-        tracker.end(cell(seed=seed))
-    stop = Stop()
-    stop.now = True
-    assert tracker.close("KILLED", stop) == 300
 
 
 def test_sync_after_every_kind_of_end(folder: Path) -> None:

@@ -128,8 +128,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def emit(event: str, **values: Any) -> None:
-        out.write(json.dumps({"event": event, **values}) + "\n")
-        out.flush()
+        with contextlib.suppress(BrokenPipeError):  # the runner is gone, and the store is still to hear of it
+            out.write(json.dumps({"event": event, **values}) + "\n")
+            out.flush()
 
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(lines,), daemon=True).start()

@@ -18,7 +18,7 @@ from suite.spec.random import Stream
 
 SYMBOLS, STEPS = 4, 5
 CHILD = "a child of the probe"  # what tests look for among the processes
-FAULTS = ("", "raise", "memory", "kill", "segv", "wait", "print", "child", "hog", "full")
+FAULTS = ("", "raise", "memory", "kill", "segv", "wait", "print", "child", "hog", "full", "strays")
 
 
 class Probe:
@@ -27,6 +27,7 @@ class Probe:
     wait    until the file that the environment's PROBE_GATE names is there
     print   noise on both streams, from Python and from below it
     child   a child process that never ends, and then as wait
+    strays  one child that leaves the process group, and one whose parent ends at once; and then as wait
     hog     half a gigabyte, and then as wait
     full    the exception of a full disk
     """
@@ -84,7 +85,11 @@ def misbehave(fault: str) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "metrics.jsonl")
     if fault == "child":
         subprocess.Popen([sys.executable, "-c", f"import time; time.sleep(600)  # {CHILD}"])
+    if fault == "strays":
+        sleep = f"import time; time.sleep(600)  # {CHILD}"
+        subprocess.Popen([sys.executable, "-c", sleep], start_new_session=True)
+        subprocess.run(["sh", "-c", '"$0" -c "$1" &', sys.executable, sleep], check=True)
     hogged = np.ones(1 << 26) if fault == "hog" else None
-    while fault in ("wait", "child", "hog") and not Path(os.environ["PROBE_GATE"]).exists():
+    while fault in ("wait", "child", "hog", "strays") and not Path(os.environ["PROBE_GATE"]).exists():
         time.sleep(0.05)
     del hogged
