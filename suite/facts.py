@@ -126,7 +126,6 @@ def _git(root: Path, *arguments: str) -> str:
     """What git says; "unknown" where there is no git, or where it refuses."""
     if shutil.which("git") is None:
         return "unknown"
-    run = subprocess.run(
-        ["git", "--no-optional-locks", "-C", str(root), *arguments], capture_output=True, text=True, check=False
-    )
+    command = ["git", "--no-optional-locks", "-C", str(root), *arguments]  # looking must not write
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
     return run.stdout.strip() if run.returncode == 0 else "unknown"

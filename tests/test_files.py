@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,14 @@ from suite import files
 def test_whole_or_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), files.whole(path) as part:
-        part.write_text("half of it")
-        raise ZeroDivisionError
+
+    def write_half() -> None:
+        with files.whole(path) as part:
+            part.write_text("half of it")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_half()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -30,7 +34,7 @@ def test_it_is_on_the_disk_before_it_has_the_name(tmp_path: Path, monkeypatch: p
         did.append(f"replace {Path(target).name}")
         return replace(self, target)
 
-    monkeypatch.setattr(files.os, "fsync", lambda fd: did.append(Path(os.readlink(f"/proc/self/fd/{fd}")).name))
+    monkeypatch.setattr(files.os, "fsync", lambda fd: did.append(Path(f"/proc/self/fd/{fd}").readlink().name))
     monkeypatch.setattr(Path, "replace", replaced)
     with files.whole(tmp_path / "x") as part:
         part.write_text("all of it")
