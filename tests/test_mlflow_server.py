@@ -24,6 +24,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.kill()
 
 
+@pytest.mark.slow  # tests/test_outages.py has a server that dies and comes back; here it is back only for sync
 def test_a_server_dies_during_a_sweep(
     server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
