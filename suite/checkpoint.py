@@ -7,7 +7,7 @@
         metadata: state                   JSON: whose it is, what `Done` counts, how long the curves' file was
                   sha256                  over all of it
 
-Only the process that wrote it and its equals may go on from it: the same cell, spec, machine and libraries.
+Only an equal of the process that wrote it may go on: the same cell, revision, machine and libraries, packed or not.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from suite import checkpoint, plan, record, registry
 from suite.plan import Plan
+from suite.spec.cell import Cell
 from suite.spec.contract import IMPLEMENTATIONS
 
 WHAT = {
@@ -62,18 +63,19 @@ def cells(chosen: Plan, results: Path) -> Iterator[str]:
     """What a plan would run: each cell's key, what there is of it, and its name."""
     found = []
     for cell in chosen.cells:
-        found.append(_state(results / chosen.name / cell.key))
+        found.append(_state(cell, results / chosen.name / cell.key))
         yield f"{cell.key}  {found[-1]:11}  {cell.name}"
     count = ", ".join(f"{n} {state}" for state, n in Counter(found).items())
     yield f"{len(found)} cells of plan {chosen.name}: {count}"
 
 
-def _state(folder: Path) -> str:
-    if (folder / "result.json").exists():
-        try:
-            return record.read(folder / "result.json").outcome
-        except ValueError:
-            return "damaged"
+def _state(cell: Cell, folder: Path) -> str:
+    try:
+        found = record.of(cell, folder / "result.json")
+    except ValueError:
+        return "damaged"
+    if found:
+        return found.outcome
     return "cut off" if (folder / checkpoint.NAME).exists() else "not run"
 
 
