@@ -9,12 +9,13 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 
 from suite import record as records
 from suite import report
-from suite.report import figures, html
+from suite.report import figures, html, style
 from suite.report.groups import group
 from tests.records import cell, failed, matrix, ok, write_all
 
@@ -163,6 +164,19 @@ def test_curves_average_the_points_that_all_seeds_have(tmp_path: Path) -> None:
     x, y = figure.axes[0].lines[0].get_data()
     assert list(x) == [20, 40, 60, 80, 100]
     np.testing.assert_allclose(y, [(p["accuracy"] + q["accuracy"]) / 2 for p, q in zip(a.curve, b.curve, strict=False)])
+
+
+@pytest.mark.parametrize("names", [3, 14])
+def test_a_legend_stays_within_its_figure(names: int) -> None:
+    with matplotlib.rc_context(style.SETTINGS):
+        figure, (ax,) = style.panels(["one"], height=3.0)
+        handles = [ax.plot([0, 1], label=f"backend{n} implementation")[0] for n in range(names)]
+        style.legend(figure, handles, 6, fontsize=8)
+        figure.draw_without_rendering()
+    (made,) = figure.legends
+    box = made.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.x1, box
+    assert len(made.get_texts()) == names
 
 
 def test_the_report_needs_neither_framework_nor_mlflow(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from suite.perf.plausible import PRODUCTS
 from suite.perf.shapes import shape
 from suite.report.kernels import Data, ratio, seconds, title
-from suite.report.style import INK, SETTINGS, panels, plain_ticks, save
+from suite.report.style import INK, SETTINGS, legend, panels, plain_ticks, save
 
 BARS = {"pytorch": "#D55E00", "torch_cells": "#D55E00", "tensorflow": "#E69F00", "jax": "#0072B2"}
 OTHER = "#56B4E9"  # other people's layers
@@ -84,7 +84,7 @@ def starts(groups: list[Data]) -> Any:
                 left = [a + b for a, b in zip(left, width, strict=True)]
             ax.invert_yaxis()
             ax.set(xlabel="seconds")
-        made.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=3, frameon=False, fontsize=8)
+        legend(made, axes[0].get_legend_handles_labels()[0], 3, fontsize=8)
         _head(made, "What the first update costs", "in a fresh process that is alone on the machine, once")
     return made
 
@@ -98,8 +98,7 @@ def scaling(groups: list[Data]) -> Any:
         made, axes = panels([f"step / {size}" for size in sizes], height=3.4)
         for ax, size in zip(axes, sizes, strict=True):
             _curves(ax, [data for data in groups if _sweep(data)[0] == size], size)
-        handles, labels = axes[0].get_legend_handles_labels()
-        made.legend(handles, labels, loc="outside lower left", ncols=6, frameon=False, fontsize=8)
+        legend(made, axes[0].get_legend_handles_labels()[0], 6, fontsize=8)
         _head(made, "How cost grows", "milliseconds a step, with 95 % intervals; black: the matrix products alone")
     return made
 

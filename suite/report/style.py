@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,9 +135,17 @@ def finish(
         handles += [Line2D([], [], color=GREY, linestyle="", marker=marker(g), label=i) for i, g in one_of.items()]
     figure.suptitle(f"{title}\n", x=0.01, ha="left", fontsize=13, fontweight="bold")
     figure.text(0.0105, 1 - 0.44 / figure.get_figheight(), told, fontsize=9, color="#555555")
-    columns = min(len(handles), int(figure.get_figwidth() / 1.05))
-    figure.legend(handles=handles, loc="outside lower left", ncols=columns, frameon=False, handlelength=2.6)
+    legend(figure, handles, int(figure.get_figwidth() / 1.05), handlelength=2.6)
     return figure
+
+
+def legend(figure: Any, handles: Sequence[Any], columns: int, **looks: Any) -> None:
+    """A legend below, of as many columns, at most ``columns``, as the figure is wide enough for."""
+    for ncols in range(min(len(handles), columns), 0, -1):
+        made = figure.legend(handles=handles, loc="outside lower left", ncols=ncols, frameon=False, **looks)
+        if ncols == 1 or made.get_window_extent().width <= figure.bbox.width:
+            return
+        made.remove()
 
 
 def save(figure: Any, stem: Path) -> list[Path]:
