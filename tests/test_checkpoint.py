@@ -60,6 +60,14 @@ def test_round_trip(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [checkpoint.NAME, "metrics.jsonl"]
 
 
+@pytest.mark.parametrize("names", [("layer0/U", "head/d"), ("head/d", "layer0/U")])
+def test_parameters_come_in_the_order_asked_for(names: tuple[str, ...], tmp_path: Path) -> None:
+    now, done = checkpoint.load(saved(tmp_path), OWNER, {name: LIKE[name] for name in names})
+    assert done.best is not None
+    for snap in (now, done.best):
+        assert [tuple(values) for values in (snap.params, *snap.slots.values())] == [names] * 3
+
+
 def flipped(path: Path, at: int) -> None:
     content = bytearray(path.read_bytes())
     content[at] ^= 1
