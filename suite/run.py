@@ -19,7 +19,7 @@ from pathlib import Path
 
 from suite import checkpoint, clock, facts, lock, record, registry
 from suite.checkpoint import CHECKPOINT_S
-from suite.executors import TIMEOUT_S, Begun, Ended, Executor, Exit, Job, News, Ready
+from suite.executors import FILES, TIMEOUT_S, Begun, Ended, Executor, Exit, Job, News, Ready
 from suite.executors.local import Local
 from suite.files import set_aside
 from suite.plan import Plan
@@ -31,7 +31,6 @@ from suite.tracking import Tracker
 from suite.verdict import verdict
 
 BAD: tuple[Outcome, ...] = ("diverged", "oom", "timeout", "crash")
-FILES = ("metrics.jsonl", "flow.npz", "weights.safetensors", "worker.log")
 
 
 def run(

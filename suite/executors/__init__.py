@@ -16,6 +16,7 @@ from suite.spec.cell import Cell
 from suite.stop import Stop
 
 TIMEOUT_S = 3600.0
+FILES = ("metrics.jsonl", "flow.npz", "weights.safetensors", "worker.log")  # of a cell, but for record and checkpoint
 TICK_S = 0.25  # how often an executor looks whether it is to stop
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from suite import checkpoint
-from suite.executors import Job
+from suite.executors import FILES, Job
 from suite.files import whole
 
 SENT = (checkpoint.NAME, "metrics.jsonl")  # to where a cut-off cell goes on
-RETURNED = ("metrics.jsonl", "flow.npz", "weights.safetensors", "worker.log", checkpoint.NAME, "result.json")
+RETURNED = (*FILES, checkpoint.NAME, "result.json")
 Files = dict[str, bytes]
 
 
