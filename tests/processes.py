@@ -37,10 +37,11 @@ arch = "gru"
 
 
 def start_and_wait(*command: str, cwd: Path, gate: Path, folder: Path, points: int) -> subprocess.Popen[str]:
-    """Start ``python -m suite``, and wait until the curve in ``folder`` has so many points."""
+    """Start ``python -m suite``, and wait until the probe waits and the curve in ``folder`` has so many points."""
     runner = start(*command, cwd=cwd, PROBE_GATE=str(gate))
     curve = folder / "metrics.jsonl"
-    until(lambda: curve.exists() and curve.read_text().count("\n") == points, runner)
+    reached = gate.with_suffix(".reached")  # in the next update: the checkpoint of the last is written before
+    until(lambda: reached.exists() and curve.exists() and curve.read_text().count("\n") == points, runner)
     return runner
 
 

@@ -90,6 +90,9 @@ def misbehave(fault: str) -> None:
         subprocess.Popen([sys.executable, "-c", sleep], start_new_session=True)
         subprocess.run(["sh", "-c", '"$0" -c "$1" &', sys.executable, sleep], check=True)
     hogged = np.ones(1 << 26) if fault == "hog" else None
-    while fault in ("wait", "child", "hog", "strays") and not Path(os.environ["PROBE_GATE"]).exists():
-        time.sleep(0.05)
+    if fault in ("wait", "child", "hog", "strays"):
+        gate = Path(os.environ["PROBE_GATE"])
+        gate.with_suffix(".reached").touch()
+        while not gate.exists():
+            time.sleep(0.05)
     del hogged
