@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -116,6 +118,36 @@ def test_a_store_that_cannot_be_written(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert f"warning: MLflow is off ({uri}: " in done.stderr
     assert [r.outcome for r in api.read(folder / "results")] == ["ok"] * 3
+
+
+def ordinary(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """``python -m suite`` of somebody for whom the modes of files count, which they do not for root."""
+    command = [sys.executable, "-m", "suite", *words]
+    if os.geteuid() == 0:
+        if not shutil.which("setpriv"):
+            pytest.skip("root may write everywhere, and there is no setpriv that takes this from it")
+        less = "-dac_override,-dac_read_search"
+        command = ["setpriv", "--bounding-set", less, "--inh-caps", less, *command]
+    return subprocess.run(command, env=environment(), cwd=cwd, capture_output=True, text=True)
+
+
+def test_a_folder_that_is_read_only_is_one_line(folder: Path) -> None:
+    (folder / "results").mkdir(mode=0o555)
+    done = ordinary("run", "p.toml", cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "recurbench: results/probes: Permission denied\n"
+
+
+def test_a_store_that_is_read_only_costs_a_warning_and_is_filled_later(folder: Path) -> None:
+    assert suite("run", "p.toml", cwd=folder).returncode == 0
+    store = folder / "results" / "mlflow.db"
+    store.chmod(0o444)
+    done = ordinary("run", "p.toml", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "attempt to write a readonly database); the records are complete without it" in done.stderr
+    assert [r.outcome for r in api.read(folder / "results")] == ["ok"] * 3
+    store.chmod(0o644)
+    assert [sinks.sync(folder / "results") for _ in range(2)] == [3, 0]
 
 
 def limited(size: int, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -10,6 +10,8 @@ The loop back has nothing in it but the recurrence: products with the d_t and wi
 slab of steps at once, as many as stay in the cache; at a pad they are 0, and 1 where the state is carried on. Each
 weight's gradient is one product over all time steps after the loop. A step's functions are in ``fused_cells``.
 
+Where there are pads, what is real is 1.0 and what is a pad 0.0, for a lerp, exact at both, takes a quarter of a where.
+
 The gradients dL/da take the place of the gates: a second way back over the same tape is an error.
 """
 
@@ -47,7 +49,8 @@ class Recurrence(torch.autograd.Function):
         added = _each(taps)
         reads, writes = cell.forward_cuts
         shares, gates = _each(cut(a, cell.inputs, reads)), _each(cut(tape, cell.columns, writes))
-        masks = None if valid is None else valid.unbind(0)
+        real = None if valid is None else valid.to(a.dtype)
+        masks = None if real is None else real.unbind(0)
         for t in reversed(range(steps)) if reverse else range(steps):
             cell.forward(p, shares[t], olds[t], gates[t], nows[t])
             if taps:
@@ -55,11 +58,11 @@ class Recurrence(torch.autograd.Function):
                     s.add_(tap)
             if masks is not None:
                 for s, old in zip(nows[t], olds[t], strict=True):
-                    torch.where(masks[t], s, old, out=s)
+                    torch.lerp(old, s, masks[t], out=s)
         ctx.step, ctx.reverse = step, reverse
-        ctx.save_for_backward(valid, tape, *weights, *stacks, *taps)
+        ctx.save_for_backward(real, tape, *weights, *stacks, *taps)
         _, y = neighbours(stacks[0], reverse)
-        y = y if valid is None else torch.where(valid, y, 0.0)
+        y = y if real is None else y * real
         return y, *(stack[0 if reverse else -1] for stack in stacks)
 
     @staticmethod
@@ -67,15 +70,15 @@ class Recurrence(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor, *dlast: Tensor) -> tuple[Tensor | None, ...]:
         """dy (T, B, H), dlast (B, H) each -> the gradients of what `forward` took."""
         cell, reverse = CELLS[ctx.step], ctx.reverse
-        valid, tape, *saved = ctx.saved_tensors
+        real, tape, *saved = ctx.saved_tensors
         weights, stacks, taps = split(cell, saved)
         p, pairs = _read(ctx.step, cell, weights), [neighbours(s, reverse) for s in stacks]
         before, after = zip(*pairs, strict=True)
         new = [s - tap for s, tap in zip(after, taps, strict=True)] if taps else after
         through = None  # dL/dh on its way over pads, unless a gate of 1 is its way
-        if valid is not None:
-            dy = torch.where(valid, dy, 0.0)
-            through = None if cell.kept[0] else (~valid).to(dy.dtype).unbind(0)
+        if real is not None:
+            dy = dy * real
+            through = None if cell.kept[0] else (1 - real).unbind(0)
         dys, nothing = dy.unbind(0), torch.zeros_like(dy[0])
         earlier = [*dys[1:], nothing] if reverse else [nothing, *dys[:-1]]
         ways = [torch.empty_like(s) for s in stacks] if taps else [s.new_empty(2, *s.shape[1:]) for s in stacks]
@@ -85,12 +88,12 @@ class Recurrence(torch.autograd.Function):
         for d, last in zip(ds[0 if reverse else -1][1:], dlast[1:], strict=True):
             d.copy_(last)
         gates = _each(cut(tape, cell.columns, cell.backward_cuts[1]))
-        for t, k in _factors(cell, p, tape, before, new, valid, reverse):
+        for t, k in _factors(cell, p, tape, before, new, real, reverse):
             dh = earlier[t] if through is None else torch.addcmul(earlier[t], ds[t][0], through[t])
             cell.backward(p, k, gates[t], ds[t], dh, towards[t])
         dtaps = [neighbours(way, reverse)[1] for way in ways] if taps else []
-        if valid is not None:
-            dtaps = [torch.where(valid, d, 0.0) for d in dtaps]
+        if real is not None:
+            dtaps = [d * real for d in dtaps]
         (da,) = cut(tape, cell.columns, cell.inputs)
         dfirst = towards[-1 if reverse else 0]
         return None, None, None, da, *cell.weights(da, tape, before, new), *dfirst, *dtaps
@@ -124,22 +127,22 @@ def cut(v: Tensor, columns: str, cuts: str) -> list[Tensor]:
 
 
 def _factors(
-    cell: Cell, p: Weights, tape: Tensor, before: Parts, new: Parts, valid: Tensor | None, reverse: bool
+    cell: Cell, p: Weights, tape: Tensor, before: Parts, new: Parts, real: Tensor | None, reverse: bool
 ) -> Iterator[tuple[int, State]]:
     """(t, its factors) for every step from the loop's last to its first."""
     steps, blocks = len(tape), len(cell.columns)
     length = steps if tape.is_cuda else min(steps, max(1, SLAB // before[0][0].numel()))
     k = tape.new_empty(length, *tape.shape[1:])
-    ks = _each(cut(k, cell.columns, cell.backward_cuts[0]))
+    ks, one = _each(cut(k, cell.columns, cell.backward_cuts[0])), tape.new_ones(())
     for start in range(0, steps, length) if reverse else reversed(range(0, steps, length)):
         slab = slice(start, min(start + length, steps))
         gates, made = tape[slab], k[: slab.stop - start]
         old, now = [s[slab] for s in before], [s[slab] for s in new]
         cell.factors(p, gates.chunk(blocks, 2), old, now, made.chunk(blocks, 2))
-        if valid is not None:
-            made.mul_(valid[slab])
+        if real is not None:
+            made.mul_(real[slab])
             for kept in cut(gates, cell.columns, " ".join(cell.kept)):
-                kept.masked_fill_(~valid[slab], 1.0)
+                torch.lerp(one, kept, real[slab], out=kept)
         for t in range(start, slab.stop) if reverse else reversed(range(start, slab.stop)):
             yield t, ks[t - start]
 

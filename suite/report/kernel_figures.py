@@ -98,7 +98,7 @@ def scaling(groups: list[Data]) -> Any:
         made, axes = panels([f"step / {size}" for size in sizes], height=3.4)
         for ax, size in zip(axes, sizes, strict=True):
             _curves(ax, [data for data in groups if _sweep(data)[0] == size], size)
-        legend(made, axes[0].get_legend_handles_labels()[0], 6, fontsize=8)
+        legend(made, axes[0].get_legend_handles_labels()[0], 6, fontsize=8, handlelength=3.2)
         _head(made, "How cost grows", "milliseconds a step, with 95 % intervals; black: the matrix products alone")
     return made
 

@@ -21,6 +21,7 @@ from suite import registry, stats
 from suite.perf.plausible import PRODUCTS
 from suite.perf.shapes import shapes
 from suite.report import targets
+from suite.report.table import number
 from suite.spec import network, params
 from suite.spec.cell import Cell, Options
 from suite.spec.contract import Batch, Net, Signature
@@ -123,7 +124,7 @@ def _short(data: Data, name: str) -> str:
     if name not in data["candidates"]:
         return ""
     i = seconds(data["candidates"][name])
-    return f"{1e3 * i.value:.3g} ±{50 * (i.high - i.low) / i.value:.0f} %"
+    return f"{number(1e3 * i.value)} ±{50 * (i.high - i.low) / i.value:.0f} %"
 
 
 def stock(data: Data, name: str) -> Data | None:
