@@ -43,7 +43,7 @@ def skip_without(name: str) -> None:
         pytest.skip(f"{module.REQUIRES} is not installed")
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("precision", [pytest.param("float64", marks=pytest.mark.slow), "float32"])  # the timed one
 @pytest.mark.parametrize("name", TIMED)
 def test_a_peer_is_the_specification_and_a_fault_in_its_mapping_is_named(name: str, precision: str) -> None:
     skip_without(name)
