@@ -42,10 +42,14 @@ def dead(name: str) -> bool:
 def held(path: Path, wait_s: float = 0.0) -> Iterator[int]:
     """Hold the lock at ``path``; yields its descriptor, which child processes may inherit.
 
-    `Taken`, which names the owner, if a living runner has it for more than ``wait_s`` seconds.
+    `Taken`, which names the owner, if a living runner has it for more than ``wait_s`` seconds; OSError for a
+    folder that cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}; choose another --out", str(path.parent)) from error
     try:
         _take(descriptor, path, wait_s)
         os.ftruncate(descriptor, 0)

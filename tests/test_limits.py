@@ -139,5 +139,5 @@ def test_results_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     done = suite("run", "p.toml", "--out", "file", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.endswith("recurbench: file/probes: Not a directory\n")
+    assert done.stderr.endswith("recurbench: file/probes: Not a directory; choose another --out\n")
     assert "Traceback" not in done.stderr

@@ -135,7 +135,7 @@ def test_a_folder_that_is_read_only_is_one_line(folder: Path) -> None:
     (folder / "results").mkdir(mode=0o555)
     done = ordinary("run", "p.toml", cwd=folder)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "recurbench: results/probes: Permission denied\n"
+    assert done.stderr == "recurbench: results/probes: Permission denied; choose another --out\n"
 
 
 def test_a_store_that_is_read_only_costs_a_warning_and_is_filled_later(folder: Path) -> None:
