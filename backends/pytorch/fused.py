@@ -10,7 +10,8 @@ The loop back has nothing in it but the recurrence: products with the d_t and wi
 slab of steps at once, as many as stay in the cache; at a pad they are 0, and 1 where the state is carried on. Each
 weight's gradient is one product over all time steps after the loop. A step's functions are in ``fused_cells``.
 
-Where there are pads, what is real is 1.0 and what is a pad 0.0, for a lerp, exact at both, takes a quarter of a where.
+Where there are pads, what is real is 1.0 and what is a pad 0.0: a lerp is exact at both and takes a quarter of a
+where's time. A pad's input must be finite, as it must for the weights' gradients, in which it is multiplied by 0.
 
 The gradients dL/da take the place of the gates: a second way back over the same tape is an error.
 """
