@@ -179,6 +179,9 @@ def test_flops_are_the_matrix_products() -> None:
     b = batch_for(SIGNATURES["label"])  # B = 4, T = 5
     block = 4 * 5 * (4 * 4 * 4 + 2 * 4 * 16) + 2 * 4 * 5 * 5 * 4  # q, k, v, o; the FFN; scores and what they weigh
     assert network.flops(net(layers=3), b) == 6 * (3 * block + 4 * 5 * 4 * 5)
+    features = 4 * 5 * 3 * 4  # read by a product, forward and towards its weights, but none goes on towards them
+    final = batch_for(SIGNATURES["final-mse"])
+    assert network.flops(net("final-mse", layers=3), final) == 6 * (3 * block + 4 * 4 * 2) + 4 * features
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterator
 from typing import Any
 
 PRODUCTS = "products"  # the candidate that does nothing but the step's matrix products
 MOST_OF_PRODUCTS = 1.5  # another library's products may be faster than NumPy's, but not by this much
+MOST_OF_OTHERS = 0.1  # processors; on a machine left alone the middle set sees 0.005 to 0.04
 Data = dict[str, Any]
 
 
@@ -26,6 +28,9 @@ def gates(data: Data) -> Iterator[str]:
         for s in candidate["sets"]:
             if not 0.9 <= s["accounted"] <= 1.0 + 1e-6:
                 yield f"{name}: its calls make {s['accounted']:.0%} of the time that passed while they ran"
+    others = statistics.median(s["foreign_per_s"] for c in data["candidates"].values() for s in c["sets"])
+    if not others <= MOST_OF_OTHERS:
+        yield f"other processes used {others:.2f} processors meanwhile; leave the machine alone and measure again"
     least = data["candidates"].get(PRODUCTS)
     if least and data["subject"] == "step":
         for name, candidate in data["candidates"].items():

@@ -42,7 +42,7 @@ from suite.perf import products, reads
 from suite.protocol import end_with_parent, private_stdout
 from suite.spec import network, params
 from suite.spec.cell import Cell
-from suite.spec.contract import Batch, Model, Net, Snapshot, StepResult, Task, Unsupported
+from suite.spec.contract import Array, Batch, Model, Net, Snapshot, State, StepResult, Task, Unsupported
 
 SUBJECTS = ("step", "gradients", "forward", "latency", "stream", "decode", "gemm")
 BATCHES = 4  # taken in turn: one alone would be learnt by heart, and its gradients become denormal
@@ -104,22 +104,27 @@ def prepare(cell: Cell, what: str, check: bool = False) -> tuple[Call, Count, di
         call, told["ran"] = products.call(net, batches[0], cell.precision), "numpy.matmul"
         _, told["first_s"] = clock.seconds(call)
         return _warm(call), lambda: None, told | {"facts": facts.facts()}
-    model, more = _model(cell, net, batches, check, together)
+    start = Snapshot(0, params.init(net, cell.seed, cell.init))
+    model, more = _built(cell, net, start)
     counts = _counts(cell.backend)
     compiled: Count = (lambda: None) if counts is None else counts.compiled(model)
-    if what == "step":
-        update = _update(model, batches, cell.optim.lr, together)
-        results, told["first_s"] = clock.seconds(update)
-        while len(results) < LOSSES:
-            results += update()
-        told["losses"] = _finite(cell, [result.loss for result in results[:LOSSES]])
-        read = None if counts is None else reads.count(counts.tensor(), update, BATCHES)
-        told["reads"] = None if read is None else read / (BATCHES * together)
-        told |= more  # where it was checked, that was the first update
-        return update, compiled, told | {"ran": model.ran(), "facts": facts.facts()}
-    call = _call(model, what, batches)
-    _, more["first_s"] = clock.seconds(call)
-    return _warm(call), compiled, told | more | {"ran": model.ran(), "facts": facts.facts()}
+    if what != "step":
+        call = _call(model, what, batches)
+        _, more["first_s"] = clock.seconds(call)  # before the check, which compiles it too
+        if check:
+            _examine(cell, net, model, batches, start, together)
+        return _warm(call), compiled, told | more | {"ran": model.ran(), "facts": facts.facts()}
+    if check:
+        more["first_s"] = _examine(cell, net, model, batches, start, together)
+    update = _update(model, batches, cell.optim.lr, together)
+    results, told["first_s"] = clock.seconds(update)
+    while len(results) < LOSSES:
+        results += update()
+    told["losses"] = _finite(cell, [result.loss for result in results[:LOSSES]])
+    read = None if counts is None else reads.count(counts.tensor(), update, BATCHES)
+    told["reads"] = None if read is None else read / (BATCHES * together)
+    told |= more  # where it was checked, that was the first update
+    return update, compiled, told | {"ran": model.ran(), "facts": facts.facts()}
 
 
 def _warm(call: Call) -> Call:
@@ -145,32 +150,38 @@ def _finite(cell: Cell, losses: list[float]) -> list[float]:
     return losses
 
 
-def _model(cell: Cell, net: Net, batches: list[Batch], check: bool, together: int) -> tuple[Model, dict[str, Any]]:
+def _built(cell: Cell, net: Net, start: Snapshot) -> tuple[Model, dict[str, Any]]:
+    """The model, and the seconds of its framework's import and of building it."""
     module, import_s = clock.seconds(lambda: registry.backend(cell.backend))
     registry.implementation(module, cell.arch, cell.impl)
     _, setup_s = clock.seconds(lambda: cells.setup(cell.backend, cell.precision, cell.device, cell.threads))
-    start = Snapshot(0, params.init(net, cell.seed, cell.init))
     model, build_s = clock.seconds(lambda: module.build(net, cell.impl, cell.optim, start, cell.precision, cell.device))
-    more = {"import_s": import_s + setup_s, "build_s": build_s}
-    if check:
+    return model, {"import_s": import_s + setup_s, "build_s": build_s}
 
-        def update(handle: Any) -> StepResult:
-            result, more["first_s"] = clock.seconds(lambda: model.wait(model.step(handle, cell.optim.lr)))
-            return result
 
-        def call(handles: Sequence[Any], lrs: Sequence[float]) -> list[StepResult]:
-            results, more["first_s"] = clock.seconds(lambda: training.updates(model, handles, lrs))
-            return results
+def _examine(cell: Cell, net: Net, model: Model, batches: list[Batch], start: Snapshot, together: int) -> float:
+    """Hold a model against the oracle and put it back to its start; the seconds of the first call as it is timed."""
+    first_s = math.nan
 
-        checks = list(parity.check(cell, net, model, start.params, batches[0], update))
-        if together > 1:
-            several = list(itertools.islice(itertools.cycle(batches), together))
-            checks += parity.check_call(cell, model, start.params, several, call)
-        wrong = [c for c in checks if not c.ok]
-        if wrong:
-            raise RuntimeError(f"{cell.name} is not the specification: {wrong[0]}")
-        model.load(start)
-    return model, more
+    def update(handle: Any) -> StepResult:
+        nonlocal first_s
+        result, first_s = clock.seconds(lambda: model.wait(model.step(handle, cell.optim.lr)))
+        return result
+
+    def call(handles: Sequence[Any], lrs: Sequence[float]) -> list[StepResult]:
+        nonlocal first_s
+        results, first_s = clock.seconds(lambda: training.updates(model, handles, lrs))
+        return results
+
+    checks = list(parity.check(cell, net, model, start.params, batches[0], update))
+    if together > 1:
+        several = list(itertools.islice(itertools.cycle(batches), together))
+        checks += parity.check_call(cell, model, start.params, several, call)
+    wrong = [c for c in checks if not c.ok]
+    if wrong:
+        raise RuntimeError(f"{cell.name} is not the specification: {wrong[0]}")
+    model.load(start)
+    return first_s
 
 
 def _update(model: Model, batches: list[Batch], lr: float, together: int) -> Callable[[], list[StepResult]]:
@@ -191,11 +202,12 @@ def _call(model: Model, what: str, batches: list[Batch]) -> Call:
         return lambda: model.grads(next(handles))
     if what == "stream":
         ones = itertools.cycle([model.put(one) for one in _cut(batches[0])])
-        state = model.outputs(next(ones))[1]
+        state: State | None = None
 
-        def further() -> None:
+        def further() -> Array:
             nonlocal state
-            _, state = model.outputs(next(ones), state)
+            read, state = model.outputs(next(ones), state)
+            return read
 
         return further
     return lambda: model.outputs(next(handles))

@@ -2,6 +2,8 @@
 
     group    (shape, architecture, subject): its candidates are what is compared with each other
     set      fresh processes, one a candidate; in each round every candidate runs one block, there and back again
+    block    calls in a row, as many of each candidate, for the fastest of more calls is faster: as many as make about
+             `BLOCK_S` of the candidate in the middle
     result   <out>/speed/<shape>.<arch>.<subject>.json: by candidate, set and round the fastest call
 
 The first process of a candidate holds it against the oracle before it is timed. What a reader could not believe is not
@@ -30,7 +32,7 @@ from suite.spec.cell import Cell
 from suite.spec.contract import Unsupported
 
 SCHEMA = 1
-BLOCK_S = 0.06  # how long a candidate is timed at a stretch, at least
+BLOCK_S = 0.06
 FEWEST = 2  # calls of a block
 TIMED = tuple(subject for subject in SUBJECTS if subject != "gemm")  # which is NumPy's, whatever the cell
 START_TOGETHER = 2  # processes of a later set
@@ -111,12 +113,14 @@ def file(out: Path, shape: str, arch: str, subject: str) -> Path:
 
 
 def _beside(data: Data, out: Path) -> Iterator[str]:
-    """`order` of a step and of the outputs alone, where both have been measured."""
-    other = {"step": "forward", "forward": "step"}.get(data["subject"], "")
-    path = file(out, data["shape"], data["arch"], other)
-    if other and path.exists():
-        both = {d["subject"]: d for d in (data, json.loads(path.read_text(encoding="utf-8")))}
-        yield from order(both["forward"], both["step"])
+    """`order` of the outputs alone and of what computes them too, where both were measured of one revision here."""
+    for less, more in (("forward", "gradients"), ("forward", "step")):
+        other = {less: more, more: less}.get(data["subject"], "")
+        path = file(out, data["shape"], data["arch"], other)
+        if other and path.exists():
+            both = {d["subject"]: d for d in (data, json.loads(path.read_text(encoding="utf-8")))}
+            if len({(d["facts"]["machine_id"], d["facts"]["git"]) for d in both.values()}) == 1:
+                yield from order(both[less], both[more])
 
 
 def _offered(group: Group, slow: bool) -> tuple[dict[str, Cell], dict[str, str]]:
@@ -136,21 +140,13 @@ def _offered(group: Group, slow: bool) -> tuple[dict[str, Cell], dict[str, str]]
     return offered, gaps
 
 
-def _start(cell: Cell, told: Data) -> Data:
-    """A candidate before its first set: the surroundings are kept once a group, of each process only its threads."""
+def _kept(cell: Cell, told: Data) -> Data:
+    """A candidate before its first set: of each process's surroundings only what may differ, threads and variables."""
     pools = {pool["internal_api"]: pool["num_threads"] for pool in told["facts"]["thread_pools"]}
-    kept: Data = {name: told[name] for name in ("ran", "flops", "parameters", "losses") if name in told}
+    kept: Data = {name: told[name] for name in ("ran", "parameters", "losses") if name in told}
     kept |= {name: _short(told[name]) for name in ("import_s", "build_s", "first_s") if name in told}
-    return {"cell": cell.as_json(), "key": cell.key, "told": kept | {"pools": pools}, "sets": []}
-
-
-def _refusal(probe: Probe) -> str:
-    """Wait until it is warm; why it cannot be, or nothing."""
-    try:
-        probe.ready()
-    except ProbeRefused as reason:
-        return str(reason)
-    return ""
+    kept |= {"pools": pools, "environment": told["facts"]["environment"]}
+    return {"cell": cell.as_json(), "key": cell.key, "told": kept, "sets": []}
 
 
 def _set(
@@ -158,21 +154,28 @@ def _set(
 ) -> None:
     """Fresh processes of every candidate, which run in turn. Those of the first set import and compile one by one."""
     with contextlib.ExitStack() as stack:
-        probes = {}
-        for name, cell in cells.items():
+
+        def start(name: str) -> Probe | str:
+            """Begin its process and wait until it is warm; why it cannot be."""
             subject = "gemm" if name == PRODUCTS else group.subject
-            probes[name] = stack.enter_context(Probe(cell, subject, check=number == 0 and name != PRODUCTS))
+            probe = stack.enter_context(Probe(cells[name], subject, check=number == 0 and name != PRODUCTS))
+            try:
+                probe.ready()
+            except ProbeRefused as reason:
+                return str(reason)
+            return probe
+
         with ThreadPoolExecutor(START_TOGETHER if number else 1) as pool:
-            refused = dict(zip(probes, pool.map(_refusal, probes.values()), strict=True))
-        unsupported |= {name: reason for name, reason in refused.items() if reason}
-        probes = {name: probe for name, probe in probes.items() if not refused[name]}
+            started = dict(zip(cells, pool.map(start, cells), strict=True))
+        unsupported |= {name: reason for name, reason in started.items() if isinstance(reason, str)}
+        probes = {name: probe for name, probe in started.items() if not isinstance(probe, str)}
         for name, probe in probes.items():
-            found.setdefault(name, _start(cells[name], probe.told))
-        counts = {name: _length(probe) for name, probe in probes.items()}
+            found.setdefault(name, _kept(cells[name], probe.told))
+        calls = statistics.median_high(_length(probe) for probe in probes.values())
         runs: dict[str, list[Run]] = {name: [] for name in probes}
         for k in range(rounds):
             for name in list(probes) if k % 2 == 0 else list(reversed(probes)):
-                runs[name].append(Run.of(probes[name], counts[name]))
+                runs[name].append(Run.of(probes[name], calls))
     for name, several in runs.items():
         blocks, passed = [run.block for run in several], sum(run.wall_s for run in several)
         took, used = sum(sum(b.seconds) for b in blocks), sum(b.cpu_s for b in blocks)
@@ -181,7 +184,7 @@ def _set(
                 "min": [_short(min(b.seconds)) for b in blocks],
                 "median": _short(statistics.median(x for b in blocks for x in b.seconds)),
                 "p99": _short(_quantile([s for b in blocks for s in b.seconds], 0.99)),
-                "calls": counts[name],
+                "calls": calls,
                 "accounted": _short(took / sum(b.wall_s for b in blocks)),
                 "cpu_per_s": _short(used / took),
                 "foreign_per_s": _short(max(0.0, sum(run.busy_s for run in several) - used) / passed),

@@ -38,7 +38,7 @@ def bars(groups: list[Data]) -> Any:
         made, axes = panels([title(data) for data in groups], height=0.9 + 0.24 * rows)
         for ax, data in zip(axes, groups, strict=True):
             _panel(ax, data)
-        told = "median over sets of processes, with a 95 % interval; dashed: the step's matrix products alone, of which"
+        told = "mean over sets of processes, with a 95 % interval; dashed: the step's matrix products alone, of which"
         _head(made, "How long a call takes", f"{told} each bar ends with its share")
     return made
 
@@ -85,7 +85,7 @@ def starts(groups: list[Data]) -> Any:
             ax.invert_yaxis()
             ax.set(xlabel="seconds")
         legend(made, axes[0].get_legend_handles_labels()[0], 3, fontsize=8)
-        _head(made, "What the first update costs", "in a fresh process that is alone on the machine, once")
+        _head(made, "What the first update costs", "in a fresh process that has the machine for itself, once")
     return made
 
 

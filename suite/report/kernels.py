@@ -1,10 +1,6 @@
 """Plan `speed` for people: tables and pictures, drawn from its files alone.
 
-ms       median over sets of the fastest call of a block's rounds, with Student's interval over sets (of its logarithm)
-p50, p99 of all timed calls of a set, of which the median over sets
-tokens/s steps of sequences that a call reads (one that decodes: writes), a second
-share    the time of the step's matrix products alone, over this: 1 would be a step that does nothing else
-ratio    stock / this, paired by round within a set: above 1 it is faster than the framework's own layer
+`LEGEND` says what stands in the columns.
 """
 
 from __future__ import annotations
@@ -19,7 +15,7 @@ from typing import Any
 
 from suite import registry, stats
 from suite.perf.plausible import PRODUCTS
-from suite.perf.shapes import shapes
+from suite.perf.shapes import shape, shapes
 from suite.report import targets
 from suite.report.table import number
 from suite.spec import network, params
@@ -27,9 +23,24 @@ from suite.spec.cell import Cell, Options
 from suite.spec.contract import Batch, Net, Signature
 
 STOCK = {"pytorch": ("pytorch",), "tensorflow": ("tensorflow",), "jax": ("flax", "haiku")}  # JAX itself ships none
-COLUMNS = (
-    "ms | 95 % | p50, ms | p99, ms | tokens/s | GFLOP/s | share of products | times stock | first call, s | import, s"
-)
+# column -> what stands in it
+LEGEND = {
+    "ms": "the fastest call of a block; of a set's rounds the median, of the sets the geometric mean",
+    "95 %": "its interval: Student's, over sets of fresh processes, of logarithms. Whether one candidate is faster than"
+    " another is said by a paired ratio, not by two intervals: a round that was slow for one was slow for all",
+    "p50, ms": "of all timed calls of a set; the median over sets",
+    "p99, ms": "the same, where a set has at least 100 calls",
+    "tokens/s": "steps of sequences that a call reads (of decoding: may write), pads left out",
+    "GFLOP/s": "the operations of a step's matrix products by formula, pads counted, over ms",
+    "share of products": "the time of these products alone, done by NumPy's library in the same rounds, over the time"
+    " of the step: 1 would be a step that does nothing else, in products of that speed",
+    "times stock": "stock / this, paired by round: above 1 it is faster than its framework's own layer. JAX has none:"
+    " flax stands for it, or haiku where the gate resets before the product",
+    "others": "processors that other processes used meanwhile, in the worst set",
+    "first call, s": "with tracing and compiling, once, in a process that has the machine for itself",
+    "import, s": "of the framework, and of setting it up, once",
+}
+ENOUGH = 100  # calls of a set, for its 99th percentile not to be its slowest call
 SHORT = ("small", "braun", "long")  # the columns of the README
 Data = dict[str, Any]
 
@@ -77,23 +88,29 @@ def markdown(groups: list[Data]) -> Iterator[str]:
     """What was aimed at, the tables, and under them on what machine, and what could not run."""
     yield "# Speed"
     yield from targets.markdown(groups, ratio)
+    yield "\n## What the columns say\n"
+    yield from (f"- **{name}**: {what}" for name, what in LEGEND.items())
     for data in groups:
         first = next(iter(data["candidates"].values()))
         rounds = len(first["sets"][0]["min"])
         yield f"\n## {title(data)}\n"
-        yield f"{_shape(first['cell'])}; {len(first['sets'])} sets of processes, {rounds} rounds each"
+        shaped = shape(data["shape"])
+        yield ("" if shaped.sweep else f"{shaped.sizes['what']}: ") + _shape(first["cell"])
+        yield f"{len(first['sets'])} sets of processes, {rounds} rounds each"
         yield f"{_work(first['cell'])}\n"
-        yield f"| | {COLUMNS} |"
-        yield "|---" + "|--:" * (COLUMNS.count("|") + 1) + "|"
+        yield f"| | {' | '.join(LEGEND)} |"
+        yield "|---" + "|--:" * len(LEGEND) + "|"
         for name in _fastest_first(data):
             yield f"| {name} | {' | '.join(_row(data, name, data['candidates'][name]))} |"
         gaps = [f"- {name}: {reason}" for name, reason in data["unsupported"].items()]
         yield from ([""] if gaps else []) + gaps
-    where: dict[str, list[str]] = {}
+    where: dict[tuple[str, str], list[str]] = {}
     for data in groups:
-        where.setdefault(_where(data["facts"]), []).append(title(data))
+        where.setdefault((data["facts"]["machine_id"], _where(data["facts"])), []).append(title(data))
     yield ""
-    yield from (f"- {place}" + (f": {', '.join(what)}" if len(where) > 1 else "") for place, what in where.items())
+    for (machine, place), what in where.items():
+        yield f"- {place}" + (f" (machine {machine}): {', '.join(what)}" if len(where) > 1 else "")
+    yield from _environments(groups)
 
 
 def short(groups: list[Data]) -> str:
@@ -135,13 +152,23 @@ def stock(data: Data, name: str) -> Data | None:
     return None
 
 
+def _environments(groups: list[Data]) -> Iterator[str]:
+    """The variables that the timed processes were given, each set of them once."""
+    told = [c["told"].get("environment") for data in groups for c in data["candidates"].values()]
+    for one in dict.fromkeys(json.dumps(each, sort_keys=True) for each in told if each):
+        yield f"- environment of the processes: {', '.join(f'{k}={v}' for k, v in json.loads(one).items())}"
+
+
 def _row(data: Data, name: str, candidate: Data) -> Iterator[str]:
-    ms, products = seconds(candidate), data["candidates"].get(PRODUCTS)
+    """As `LEGEND` says."""
+    ms, products, sets = seconds(candidate), data["candidates"].get(PRODUCTS), candidate["sets"]
     yield f"{1e3 * ms.value:.4g}"
     yield f"{1e3 * ms.low:.4g} - {1e3 * ms.high:.4g}"
-    yield from (f"{1e3 * statistics.median(s[q] for s in candidate['sets']):.4g}" for q in ("median", "p99"))
+    yield f"{1e3 * statistics.median(s['median'] for s in sets):.4g}"
+    enough = all(s["calls"] * len(s["min"]) >= ENOUGH for s in sets)
+    yield f"{1e3 * statistics.median(s['p99'] for s in sets):.4g}" if enough else ""
     yield f"{_tokens(data['subject'], candidate['cell']) / ms.value:,.0f}"
-    yield f"{candidate['told']['flops'] / ms.value / 1e9:.3g}" if data["subject"] == "step" else ""
+    yield f"{_flops(candidate['cell']) / ms.value / 1e9:.3g}" if data["subject"] == "step" else ""
     yield f"{ratio(products, candidate).value:.2f}" if products else ""
     other = stock(data, name)
     if other and other["cell"] != candidate["cell"]:
@@ -149,6 +176,7 @@ def _row(data: Data, name: str, candidate: Data) -> Iterator[str]:
         yield f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]"
     else:
         yield ""
+    yield f"{max(s['foreign_per_s'] for s in sets):.2f}"
     yield f"{candidate['told']['first_s']:.3g}"
     yield f"{candidate['told']['import_s']:.3g}" if name != PRODUCTS else ""
 
@@ -174,11 +202,19 @@ def _batch(task: str, options: Options, rows: int) -> tuple[Signature, Batch]:
     return made.signature, made.batch("train", 0, 0, rows)
 
 
+def _net(cell: Cell) -> tuple[Net, Batch]:
+    signature, batch = _batch(cell.task, cell.options, cell.batch)
+    return Net(registry.arch(cell.arch), signature, cell.sizes), batch
+
+
+def _flops(told: Data) -> int:
+    return network.flops(*_net(Cell.from_json(told)))
+
+
 def _work(told: Data) -> str:
     """What a training step of a cell is, by formula."""
     cell = Cell.from_json(told)
-    signature, batch = _batch(cell.task, cell.options, cell.batch)
-    net = Net(registry.arch(cell.arch), signature, cell.sizes)
+    net, batch = _net(cell)
     flops, moved = network.flops(net, batch), network.traffic(net, batch, cell.optim, cell.precision)
     count = sum(math.prod(shape) for shape in params.shapes(net).values())
     return (

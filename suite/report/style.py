@@ -149,7 +149,7 @@ def legend(figure: Any, handles: Sequence[Any], columns: int, **looks: Any) -> N
 
 
 def save(figure: Any, stem: Path) -> list[Path]:
-    """``stem``.svg and ``stem``.png: neither holds a date, a version or a random name, nor digits nobody sees."""
+    """``stem``.svg and ``stem``.png: no date, no version, no random name, and no digit or blank that nobody sees."""
     import matplotlib
 
     stem.parent.mkdir(parents=True, exist_ok=True)
@@ -157,6 +157,6 @@ def save(figure: Any, stem: Path) -> list[Path]:
     with matplotlib.rc_context(SETTINGS | {"svg.hashsalt": stem.name}):
         figure.savefig(paths[0], metadata={"Date": None, "Creator": None})
         drawn = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.5g}", paths[0].read_text(encoding="utf-8"))
-        paths[0].write_text(drawn, encoding="utf-8")
+        paths[0].write_text(re.sub(r"\n +", "\n", drawn), encoding="utf-8")
         figure.savefig(paths[1], metadata={"Software": None})
     return paths

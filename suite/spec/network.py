@@ -122,8 +122,8 @@ def alignments(net: Net, p: Params, batch: Batch) -> Array:
 def flops(net: Net, batch: Batch) -> int:
     """Floating-point operations of one training step, by formula: the matrix products, 2 per multiply-add.
 
-    Forward once and backward twice (towards inputs and towards weights), over padded steps; element-wise work,
-    embeddings and the optimiser are left out.
+    Forward once and backward twice, towards weights and towards inputs, but once where those are features; over padded
+    steps. Element-wise work, embeddings and the optimiser are left out.
     """
     if net.arch.family == "transformer":
         return transformer.flops(net, batch)
@@ -137,12 +137,16 @@ def flops(net: Net, batch: Batch) -> int:
             total += steps[prefix] * gates * (layer[0].inputs + hidden)
     own = shapes(net)
     total += sum(steps[n[: n.index("skip")]] * s[0] * s[1] for n, s in own.items() if n.endswith("/R"))
+    of_features = 0  # whose gradients nobody needs
+    if not sig.tokens:
+        widths = [s[1] for n, s in own.items() if n == "skip0/R" or (n.startswith("layer0/") and n.endswith("/W"))]
+        of_features = source * sig.inputs * sum(widths)
     if net.arch.attention == "additive":  # q Wq, m Wk, tanh() v, weights times memory
         total += target * hidden**2 + source * features(net) * hidden + target * source * (hidden + features(net))
     if net.arch.attention == "general":  # y Wa, its products with the memory, weights times memory, [c; y] Wc
         total += target * (2 * hidden * features(net) + hidden**2 + 2 * source * features(net))
     reads = {"label": source, "final": 1, "translate": target}[sig.kind]
-    return 6 * rows * (total + reads * own["head/V"][0] * sig.outputs)
+    return rows * (6 * (total + reads * own["head/V"][0] * sig.outputs) - 2 * of_features)
 
 
 def traffic(net: Net, batch: Batch, optim: Optim, precision: Precision) -> int:

@@ -83,8 +83,9 @@ def flops(net: Net, batch: Batch) -> int:
         block = steps * 12 * width**2 + 2 * steps**2 * width  # q, k, v, o and the two of the FFN; scores, their use
         if tower.cross:
             block += 2 * (target + source) * width**2 + 2 * target * source * width
-        total += net.sizes.layers * block + (0 if tower.tokens else steps * sig.inputs * width)
-    return 6 * len(batch.x) * total
+        total += net.sizes.layers * block
+    features_read = 0 if sig.tokens else source * sig.inputs * width  # by the first tower, which is all there is then
+    return len(batch.x) * (6 * total + 4 * features_read)
 
 
 def _run(

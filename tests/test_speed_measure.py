@@ -1,0 +1,142 @@
+"""Measuring a group: what is timed, how often, beside whom; and that nothing is written which cannot be believed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from click.testing import CliRunner
+
+from suite import cli
+from suite.perf import plausible, speed
+from suite.perf.driver import Block, ProbeFailed, ProbeRefused
+from suite.spec.cell import Cell
+
+PUBLISHED = Path(__file__).parents[1] / "results" / "published" / "speed"
+SECONDS = {"gemm": 1e-3, "scan": 8e-3, "fused": 2e-3, "stock": 4e-3}  # a call, by subject or implementation
+
+
+class Planted:
+    """A probe whose calls take what `SECONDS` says; ``asked`` holds every question to any of them, in order."""
+
+    asked: ClassVar[list[tuple[str, int]]]
+
+    def __init__(self, cell: Cell, what: str, check: bool) -> None:
+        self.name = what if what == "gemm" else cell.impl
+        self.told: dict[str, Any] = {}
+        self.asked.append((f"start {self.name}", int(check)))
+
+    def __enter__(self) -> Planted:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.asked.append((f"end {self.name}", 0))
+
+    def ready(self) -> None:
+        if self.name == "stock":
+            raise ProbeRefused("there is no such layer")
+        self.asked.append((f"warm {self.name}", 0))
+        about = {
+            "thread_pools": [{"internal_api": "openmp", "num_threads": 2}],
+            "environment": {"OMP_NUM_THREADS": "2"},
+        }
+        self.told = {"ran": self.name, "parameters": 7, "losses": [2.3], "first_s": 1.0, "facts": about}
+
+    def run(self, count: int) -> Block:
+        self.asked.append((self.name, count))
+        seconds = count * (SECONDS[self.name],)
+        return Block(seconds, sum(seconds), 0, 0, sum(seconds))
+
+
+@pytest.fixture
+def planted(monkeypatch: pytest.MonkeyPatch) -> type[Planted]:
+    class Own(Planted):
+        asked: ClassVar[list[tuple[str, int]]] = []
+
+    monkeypatch.setattr(speed, "Probe", Own)
+    monkeypatch.setattr(speed.machine, "busy_s", lambda: 0.0)
+    return Own
+
+
+def measure(out: Path, subject: str = "step") -> Path:
+    group = speed.group("small", "gru", subject, ["jax"], ["scan", "fused"], ["flax"], threads=2)
+    return speed.measure(group, out, lambda line: None, sets=2, rounds=2)
+
+
+def test_candidates_run_in_turn_there_and_back_and_as_often_as_each_other(
+    planted: type[Planted], tmp_path: Path
+) -> None:
+    data = json.loads(measure(tmp_path).read_text())
+    assert data["unsupported"] == {"flax stock": "there is no such layer"}
+    first = planted.asked[: planted.asked.index(("end fused", 0))]
+    began = [name for name, _ in first if name.startswith(("start", "warm"))]
+    assert began == ["start gemm", "warm gemm", "start scan", "warm scan", "start fused", "warm fused", "start stock"]
+    assert {name: check for name, check in first if name.startswith("start")} == {
+        "start gemm": 0,
+        **dict.fromkeys(("start scan", "start fused", "start stock"), 1),  # only the first set is examined
+    }
+    assert [check for name, check in planted.asked[len(first) :] if name == "start scan"] == [0]
+    runs = [(name, count) for name, count in first if name in SECONDS and count != speed.FEWEST]
+    there = ["gemm", "gemm", "scan", "scan", "fused", "fused"]  # each once untimed
+    assert [name for name, _ in runs] == there + there[::-1]
+    assert {count for _, count in runs} == {30}, "0.06 s of the candidate in the middle, which takes 2 ms"
+    assert {s["calls"] for c in data["candidates"].values() for s in c["sets"]} == {30}
+
+
+def test_threads_and_variables_of_each_process_are_kept(planted: type[Planted], tmp_path: Path) -> None:
+    told = json.loads(measure(tmp_path).read_text())["candidates"]["jax scan"]["told"]
+    assert (told["pools"], told["environment"]) == ({"openmp": 2}, {"OMP_NUM_THREADS": "2"})
+
+
+def test_what_cannot_be_believed_is_not_written(
+    planted: type[Planted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SECONDS, "fused", 1e-4)
+    command = "speed --shape small --arch gru --subject step --backend jax --impl fused --impl scan --sets 2 --rounds 2"
+    result = CliRunner().invoke(cli.main, [*command.split(), "--results", str(tmp_path)])
+    assert "FAILED: speed: small.gru.step is not written: jax fused took 0.1 ms, its matrix products" in result.output
+    assert not list((tmp_path / "speed").glob("*.json"))
+    with pytest.raises(RuntimeError, match=r"jax fused took 0\.1 ms, its matrix products alone 1 ms"):
+        measure(tmp_path)
+
+
+def test_others_on_the_machine_are_found(
+    planted: type[Planted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = iter(range(10**6))
+    monkeypatch.setattr(speed.machine, "busy_s", lambda: float(next(passed)))
+    with pytest.raises(RuntimeError, match=r"other processes used .* processors meanwhile; leave the machine alone"):
+        measure(tmp_path)
+
+
+def test_a_probe_that_fails_ends_all_of_them(
+    planted: type[Planted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(probe: Planted, count: int) -> Block:
+        raise ProbeFailed("jax fused: was killed")
+
+    monkeypatch.setattr(planted, "run", fail)
+    with pytest.raises(ProbeFailed, match="was killed"):
+        measure(tmp_path)
+    begun, ended = ([n.split()[1] for n, _ in planted.asked if n.startswith(w)] for w in ("start", "end"))
+    assert sorted(begun) == sorted(ended) != []
+
+
+@pytest.mark.parametrize("more", ["step", "gradients"])
+def test_outputs_that_take_longer_than_what_computes_them_too_are_refused(
+    more: str, planted: type[Planted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = measure(tmp_path, more)
+    monkeypatch.setitem(SECONDS, "scan", 9e-3)
+    with pytest.raises(RuntimeError, match=f"jax scan: forward took 9 ms, {more} 8 ms, and it does more"):
+        measure(tmp_path, "forward")
+    told = json.loads(other.read_text())
+    other.write_text(json.dumps(told | {"facts": told["facts"] | {"git": "another"}}))  # then it may be so
+    assert measure(tmp_path, "forward").exists()
+
+
+@pytest.mark.parametrize("path", sorted(PUBLISHED.glob("*.json")), ids=lambda path: path.stem)
+def test_what_is_published_can_be_believed(path: Path) -> None:
+    assert list(plausible.gates(json.loads(path.read_text(encoding="utf-8")))) == []
