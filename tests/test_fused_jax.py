@@ -127,10 +127,12 @@ def against_scan(name: str, reverse: bool, loop: Callable[..., Any], steps: int 
     @partial(jax.jit, static_argnums=0)
     def run(loop: Callable[..., Any], given: dict[str, Any]) -> dict[str, Any]:
         def both(given: dict[str, Any]) -> Any:
-            own = before_loop(step, {key: given[key] for key in p})
-            if loop is not scan:  # makes a = x W + b itself
-                own |= {"W": jnp.eye(given["a"].shape[2]), "b": jnp.zeros(given["a"].shape[2])}
-            return loop(step, own, given["a"], valid, given["state"], reverse, given["taps"])
+            own, read = before_loop(step, {key: given[key] for key in p}), given["a"]
+            if loop is scan:
+                read = tuple(jnp.split(read, len(arch.gates), axis=2))
+            else:  # it makes a = x W + b itself
+                own |= {"W": jnp.eye(read.shape[2]), "b": jnp.zeros(read.shape[2])}
+            return loop(step, own, read, valid, given["state"], reverse, given["taps"])
 
         (y, final), vjp = jax.vjp(both, given)
         return {"y": y, "final": final} | vjp((dy, dfinal))[0]

@@ -25,9 +25,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from backends.jax.cells import State, Step, Weights
+from backends.jax.cells import State, Step, Weights, inputs
 from backends.jax.fused_cells import CELLS, cut, flat, product, total
-from backends.jax.scan import Scan
+from backends.jax.scan import Scan, scan
 from suite.spec.contract import Net
 
 SLAB = 2**17  # numbers of one gate
@@ -39,13 +39,19 @@ def loop(
     step: Step, p: Weights, x: jax.Array, valid: jax.Array, state: State, reverse: bool, taps: State | None
 ) -> tuple[jax.Array, State]:
     """As `scan`, but for x (T, B, I), of which the share is made here. y (T, B, H) and the final state."""
-    return forward(step, p, x, valid, state, reverse, taps)[0]
+    def slab(old: State, now: tuple[jax.Array, jax.Array, State | None]) -> tuple[State, jax.Array]:
+        x, m, eps = now
+        y, last = scan(step, p, inputs(step, p, x), m, old, reverse, eps)
+        return last, y
+
+    final, y = in_slabs(slab, state, (x, valid, taps), reverse, state[0].size)
+    return y, final
 
 
 def forward(
     step: Step, p: Weights, x: jax.Array, valid: jax.Array, state: State, reverse: bool, taps: State | None
 ) -> tuple[tuple[jax.Array, State], Any]:
-    """As `loop`, and what `backward` needs."""
+    """As `loop`, and what `backward` needs: that is kept in few wide arrays, which the way back reads at once."""
     cell = CELLS[step]
     parts = list(zip(cut(p["W"], *cell.shares), cut(p["b"], *cell.shares), strict=True))
 

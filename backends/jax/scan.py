@@ -29,7 +29,7 @@ Loop = Callable[..., tuple[jax.Array, State]]
 def scan(
     step: Step, p: Weights, a: Any, valid: jax.Array, state: State, reverse: bool, taps: State | None
 ) -> tuple[jax.Array, State]:
-    """a (T, B, GH) or several, valid (T, B, 1), state (B, H) each, taps (T, B, H) each -> y (T, B, H), final state."""
+    """a (T, B, H) a gate, valid (T, B, 1), state (B, H) each, taps (T, B, H) each -> y (T, B, H), final state."""
 
     def masked(old: State, now: tuple[jax.Array, jax.Array, State | None]) -> tuple[State, jax.Array]:
         a_t, m, eps = now
