@@ -72,6 +72,10 @@ def test_the_length_of_a_slab_changes_no_bit(found: dict[str, Any], way: str) ->
     assert found["slabs"][way] == []
 
 
+def test_a_tap_that_is_one_number_spread_out_is_as_any_other(found: dict[str, Any]) -> None:
+    assert found["spread"] == {"0.0": True, "0.5": True, "0.5, not added": False}
+
+
 def test_a_second_way_back_is_refused(found: dict[str, Any]) -> None:
     assert "modified by an inplace operation" in found["twice"]
 
@@ -202,6 +206,18 @@ def main() -> dict[str, Any]:
         other = solved(fused.loop, name, q | {"taps": None}, reverse)
         fused.SLAB = kept
         said["slabs"][way] = [n for n, v in plain.items() if not torch.equal(v, other[n])]
+
+    def as_full(value: float) -> bool:
+        full, q, found = torch.full((T, B, H), value, dtype=torch.float64), problem("lstm"), []
+        for tap in (full[0, 0, 0].expand(T, B, H), full):
+            taps = tuple(tap.detach().requires_grad_() for _ in q["state"])
+            y, _ = fused.loop(cells.lstm, q["p"], q["a"], None, tuple(q["state"]), False, taps)
+            found.append([y, *torch.autograd.grad(y, taps, q["dy"])])
+        return all(torch.equal(spread, full) for spread, full in zip(*found, strict=True))
+
+    said["spread"] = {str(value): as_full(value) for value in (0.0, 0.5)}
+    honest, fused._nothing = fused._nothing, lambda taps: not any(sum(tap.stride()) for tap in taps)
+    said["spread"]["0.5, not added"], fused._nothing = as_full(0.5), honest
 
     a = normal(T, B, H).requires_grad_()
     y, _ = fused.loop(cells.rnn, {"U": normal(H, H)}, a, None, (normal(B, H),), False, None)

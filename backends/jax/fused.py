@@ -39,6 +39,7 @@ def loop(
     step: Step, p: Weights, x: jax.Array, valid: jax.Array, state: State, reverse: bool, taps: State | None
 ) -> tuple[jax.Array, State]:
     """As `scan`, but for x (T, B, I), of which the share is made here. y (T, B, H) and the final state."""
+
     def slab(old: State, now: tuple[jax.Array, jax.Array, State | None]) -> tuple[State, jax.Array]:
         x, m, eps = now
         y, last = scan(step, p, inputs(step, p, x), m, old, reverse, eps)

@@ -47,14 +47,14 @@ class Recurrence(torch.autograd.Function):
         for stack, s in zip(stacks, state, strict=True):
             stack[-1 if reverse else 0] = s
         olds, nows = neighbours(_each(stacks), reverse)
-        added = _each(taps)
+        added = () if _nothing(taps) else _each(taps)
         reads, writes = cell.forward_cuts
         shares, gates = _each(cut(a, cell.inputs, reads)), _each(cut(tape, cell.columns, writes))
         real = None if valid is None else valid.to(a.dtype)
         masks = None if real is None else real.unbind(0)
         for t in reversed(range(steps)) if reverse else range(steps):
             cell.forward(p, shares[t], olds[t], gates[t], nows[t])
-            if taps:
+            if added:
                 for s, tap in zip(nows[t], added[t], strict=True):
                     s.add_(tap)
             if masks is not None:
@@ -75,7 +75,7 @@ class Recurrence(torch.autograd.Function):
         weights, stacks, taps = split(cell, saved)
         p, pairs = _read(ctx.step, cell, weights), [neighbours(s, reverse) for s in stacks]
         before, after = zip(*pairs, strict=True)
-        new = [s - tap for s, tap in zip(after, taps, strict=True)] if taps else after
+        new = after if _nothing(taps) else [s - tap for s, tap in zip(after, taps, strict=True)]
         through = None  # dL/dh on its way over pads, unless a gate of 1 is its way
         if real is not None:
             dy = dy * real
@@ -158,6 +158,11 @@ def _read(step: Step, cell: Cell, weights: Parts) -> Weights:
     """The weights as a step reads them, the matrices turned too."""
     p = before_loop(step, dict(zip(cell.names, weights, strict=True)))
     return p | {f"{name}_T": w.t() for name, w in p.items() if name.startswith("U")}
+
+
+def _nothing(taps: Parts) -> bool:
+    """Whether each is one zero spread over its shape, as in `flow`: to be differentiated by, and not worth adding."""
+    return all(max(tap.stride()) == 0 and float(tap[0, 0, 0]) == 0 for tap in taps)
 
 
 def neighbours(states: Any, reverse: bool) -> tuple[Any, Any]:

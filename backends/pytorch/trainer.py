@@ -114,7 +114,7 @@ class Trainer:
         taps: Named = {}
         for name, shape in state_shapes(self._net, len(handle.x)).items():
             read = handle.y_in if name.startswith("dec/") and handle.y_in is not None else handle.x
-            taps[name] = self._zeros((read.shape[1], *shape)).requires_grad_()
+            taps[name] = self._zeros(()).expand(read.shape[1], *shape).requires_grad_()  # one zero, spread
         if not taps:
             return {}
         towards = torch.autograd.grad(self._rows(handle, taps).sum(), list(taps.values()), materialize_grads=True)

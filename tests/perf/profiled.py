@@ -48,7 +48,8 @@ def _pytorch(trainer: Any) -> Callable[..., Any]:
     import torch
 
     def gradients(self: Any, batch: Any) -> tuple[Any, Any]:
-        taps = {name: self._zeros(shape).requires_grad_() for name, shape in shapes(self._net, batch).items()}
+        wanted, zero = shapes(self._net, batch), self._zeros(())
+        taps = {name: zero.expand(shape).requires_grad_() for name, shape in wanted.items()}
         rows = self._rows(batch, taps)
         grads = torch.autograd.grad(rows.sum(), [*self._params.values(), *taps.values()])
         own, towards = grads[: len(self._params)], grads[len(self._params) :]
