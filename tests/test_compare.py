@@ -13,6 +13,7 @@ from suite import cli
 from suite.perf import compare as comparing
 from suite.perf import summary
 from suite.perf.driver import ProbeFailed, ProbeRefused
+from suite.perf.gates import INTENDED
 from suite.perf.outcome import Comparison, Settings
 from tests.comparing import CELLS, World
 
@@ -110,6 +111,32 @@ def test_a_gate_needs_no_clock(name: str, between: float) -> None:
     assert world.compare(exact=True).exit_code() == 1
 
 
+INTENTIONS = ("parameters", "flops", "compiled", "reads", "losses", "losses")  # of `GATES`, in their order
+
+
+@pytest.mark.parametrize(("name", "gate"), list(zip(GATES, INTENTIONS, strict=True)))
+def test_what_is_meant_to_change_is_told_and_passes(name: str, gate: str) -> None:
+    told, message = GATES[name]
+    world = World(told={("head", "gru"): told})
+    found = world.compare(intended=(gate,))
+    assert (outcomes(found), found.exit_code()) == (["OK", "OK"], 0)
+    assert f"{GRU}: intended: {message}" in summary.terminal(found)
+    exact = world.compare(intended=(gate,), exact=True)
+    assert summary.terminal(exact).endswith(
+        "as before but for what is intended, by the gates that need no clock (exit code 0)"
+    )
+    other = next(one for one in INTENDED if one != gate)
+    assert world.compare(intended=(other,)).exit_code() == 1
+
+
+def test_what_is_meant_excuses_nothing_else() -> None:
+    world = World(told={("head", "gru"): {"flops": 3_000_000, "parameters": 1001}})
+    found = world.compare(intended=("flops",))
+    assert (found.rows[0].outcome, found.exit_code()) == ("CHANGED", 1)
+    assert found.rows[0].reasons == ("parameters: 1001, were 1000",)
+    assert f"{GRU}: intended: flops: 3000000, were 2000000" in world.said
+
+
 def test_what_is_better_or_within_rounding_passes_the_gates() -> None:
     told = {"compiled": 0, "reads": 0.5, "losses": (2.0, 1.9, 1.8000001)}
     found = World(told={("base", "gru"): {"compiled": 3}, ("head", "gru"): told}).compare(exact=True)
@@ -199,6 +226,8 @@ def test_the_summary_in_its_other_forms(tmp_path: Path) -> None:
     assert data["canary"]["outcome"] == "OK"
     name = LSTM.replace("/", ".")
     assert summary.metrics(found)[f"ratio/{name}"] == found.rows[1].looks[-1].ratio.value
+    assert summary.metrics(found)[f"base_median_ms/{name}"] == 1e3 * data["cells"][1]["base_median_s"] > 0
+    assert summary.metrics(found)[f"head_median_ms/{name}"] == 1e3 * data["cells"][1]["head_median_s"] > 0
     assert all(name.count("/") == 1 for name in summary.metrics(found))
 
 
@@ -210,6 +239,7 @@ def test_the_summary_in_its_other_forms(tmp_path: Path) -> None:
         ({"looks": ()}, "at least 5"),
         ({"delta": 0.0}, "the least effect is 0.0; it must lie between 0 and 1"),
         ({"delta": 2.0}, "0.02 for 2 %"),
+        ({"intended": ("loss",)}, "gate 'loss' is not known; did you mean 'losses'"),
     ],
 )
 def test_settings_that_cannot_be(settings: dict[str, Any], message: str) -> None:
@@ -244,9 +274,26 @@ def test_the_command_writes_what_it_is_asked_for(monkeypatch: pytest.MonkeyPatch
     markdown, out = tmp_path / "summary.md", tmp_path / "compare.json"
     markdown.write_text("before\n")
     options = ["--pairs", "8", "--budget", "90s", "--min-effect", "0.05", "--exact", "--tracking-uri", "none"]
+    options += ["--intended", "flops"]
     files = ["--markdown", str(markdown), "--json", str(out)]
     done = CliRunner().invoke(cli.main, ["compare", ".", *options, *files])
     assert done.exit_code == 1
-    assert asked == ["smoke", Settings((8,), 0.05, 90.0, exact=True)]
+    assert asked == ["smoke", Settings((8,), 0.05, 90.0, True, ("flops",))]
     assert markdown.read_text().startswith("before\n### compare: HEAD ")
     assert json.loads(out.read_text())["exit_code"] == 1
+
+
+@pytest.mark.parametrize(
+    ("between", "ratio", "options", "code"),
+    [(0.005, 1.0, [], 0), (0.01, 1.02, [], 0), (0.01, 1.02, ["--strict"], 3), (0.3, 1.5, ["--strict"], 4)],
+    ids=["as fast", "inconclusive", "inconclusive and strict", "too noisy"],
+)
+def test_the_command_ends_as_what_was_found(
+    between: float, ratio: float, options: list[str], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[1])
+    found = World(slow("gru", ratio), between=between).compare()
+    monkeypatch.setattr(comparing, "plan_cells", lambda *_: CELLS)
+    monkeypatch.setattr(comparing, "compare", lambda *_: found)
+    done = CliRunner().invoke(cli.main, ["compare", ".", *options, "--tracking-uri", "none"])
+    assert (done.exit_code, f"(exit code {code})" in done.output) == (code, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 
 from suite import api, cli
 from suite.perf import trend
+from suite.perf.driver import ProbeFailed
 from suite.perf.paired import Pair
 from suite.spec.cell import Cell
 
@@ -49,6 +51,29 @@ def test_a_night_holds_medians() -> None:
     assert one["cells"][CELL.name]["step_ms"] == pytest.approx(20.0)
     assert said == [f"{CELL.name}: 20 ms, 2 times the matrix products"]
     assert {"at", "revision", "machine", "cells"} == set(one)
+
+
+def test_a_cell_that_fails_costs_no_night() -> None:
+    def measure(cell: Cell, number: int) -> Pair:
+        if cell.arch == "lstm":
+            raise ProbeFailed("lstm step: ended with exit code 1: KeyError: 'U'")
+        return Pair((0.01,), (0.02,), (1.0,), (1.0,), 1.0)
+
+    said: list[str] = []
+    lost = replace(CELL, arch="lstm")
+    assert list(trend.night([lost, CELL], said.append, measure)["cells"]) == [CELL.name]
+    assert said[0] == f"LEFT OUT {lost.name}: lstm step: ended with exit code 1: KeyError: 'U'"
+    with pytest.raises(ValueError, match="trend: no cell could be measured"):
+        trend.night([lost], said.append, measure)
+
+
+def test_a_night_is_held_against_the_oracle_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, bool]] = []
+    monkeypatch.setattr(trend, "Probe", lambda cell, what, check=False: asked.append((what, check)))
+    monkeypatch.setattr(trend.paired, "measure", lambda base, head, number: (base(), head()))
+    for number in range(2):
+        trend.measure(CELL, number)
+    assert asked == [("gemm", False), ("step", True), ("gemm", False), ("step", False)]
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"cells": {"a": {}}}', '{"cells": {}, "machine": {}}'])

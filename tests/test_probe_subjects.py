@@ -49,13 +49,13 @@ def test_a_stream_carries_its_state_from_step_to_step() -> None:
 def test_outputs_are_of_a_batch_or_of_one_sequence(what: str, rows: int) -> None:
     outputs, net, batches = call(LABEL, what, rows)
     for batch in batches:  # in turn
-        (got, _), want = outputs(), network.forward(net, params.init(net, LABEL.seed, LABEL.init), batch)[0]  # type: ignore[misc]
+        (got, _), want = outputs(), network.forward(net, params.init(net, LABEL.seed, LABEL.init), batch)[0]
         assert got.shape[0] == rows and np.abs(got - want).max() <= 1e-15
 
 
 def test_gradients_are_the_loss_and_every_gradient() -> None:
     gradients, net, (batch, *_) = call(LABEL, "gradients", 4)
-    (loss, got), want = gradients(), network.gradients(net, params.init(net, LABEL.seed, LABEL.init), batch)  # type: ignore[misc]
+    (loss, got), want = gradients(), network.gradients(net, params.init(net, LABEL.seed, LABEL.init), batch)
     assert abs(loss - want.loss) <= 1e-15 and got.keys() == want.params.keys()
 
 
@@ -63,6 +63,11 @@ def test_decoding_writes_tokens() -> None:
     decode, net, (batch, *_) = call(WRITE, "decode", 4)
     want = network.decode(net, params.init(net, WRITE.seed, WRITE.init), batch)
     assert np.array_equal(decode(), want)
+
+
+def test_a_loss_that_is_no_number_is_not_timed() -> None:
+    with pytest.raises(RuntimeError, match="the loss of update 2 is nan"):
+        probe._finite(LABEL, [2.3, float("nan"), 2.2])
 
 
 @pytest.mark.parametrize(("what", "order"), [("forward", ["called", "examined", "called"]), ("step", ["examined"])])

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from suite import cli
 from suite.perf import plausible, speed
 from suite.perf.driver import Block, ProbeFailed, ProbeRefused
+from suite.report import kernels
 from suite.spec.cell import Cell
 
 PUBLISHED = Path(__file__).parents[1] / "results" / "published" / "speed"
@@ -42,7 +43,8 @@ class Planted:
             "thread_pools": [{"internal_api": "openmp", "num_threads": 2}],
             "environment": {"OMP_NUM_THREADS": "2"},
         }
-        self.told = {"ran": self.name, "parameters": 7, "losses": [2.3], "first_s": 1.0, "facts": about}
+        self.told = {"ran": self.name, "parameters": 7, "losses": [2.3], "facts": about}
+        self.told |= dict.fromkeys(("import_s", "build_s", "first_s"), 1.0)
 
     def run(self, count: int) -> Block:
         self.asked.append((self.name, count))
@@ -57,6 +59,7 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> type[Planted]:
 
     monkeypatch.setattr(speed, "Probe", Own)
     monkeypatch.setattr(speed.machine, "busy_s", lambda: 0.0)
+    monkeypatch.setattr(speed.registry, "installed", lambda module: True)
     return Own
 
 
@@ -97,7 +100,7 @@ def test_what_cannot_be_believed_is_not_written(
     command = "speed --shape small --arch gru --subject step --backend jax --impl fused --impl scan --sets 2 --rounds 2"
     result = CliRunner().invoke(cli.main, [*command.split(), "--results", str(tmp_path)])
     assert "FAILED: speed: small.gru.step is not written: jax fused took 0.1 ms, its matrix products" in result.output
-    assert not list((tmp_path / "speed").glob("*.json"))
+    assert (result.exit_code, list(tmp_path.rglob("*.json"))) == (1, [])
     with pytest.raises(RuntimeError, match=r"jax fused took 0\.1 ms, its matrix products alone 1 ms"):
         measure(tmp_path)
 
@@ -111,13 +114,33 @@ def test_others_on_the_machine_are_found(
         measure(tmp_path)
 
 
-def test_a_probe_that_fails_ends_all_of_them(
+def test_where_nobody_tells_what_others_do_nothing_is_told(
     planted: type[Planted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(probe: Planted, count: int) -> Block:
+    monkeypatch.setattr(speed.machine, "busy_s", lambda: None)
+    data = json.loads(measure(tmp_path).read_text())
+    assert {s["foreign_per_s"] for c in data["candidates"].values() for s in c["sets"]} == {None}
+    assert "| 0.00 |" not in "\n".join(kernels.markdown([data]))
+
+
+def test_a_group_of_which_nothing_runs_is_not_written(
+    planted: type[Planted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = speed.group("small", "gru", "forward", [], [], ["flax"], threads=2)
+    with pytest.raises(
+        RuntimeError, match=r"small\.gru\.forward: nothing of it runs here: flax stock: there is no such"
+    ):
+        speed.measure(group, tmp_path, lambda line: None, sets=2, rounds=2)
+
+
+@pytest.mark.parametrize("when", ["ready", "run"])
+def test_a_probe_that_fails_ends_all_of_them(
+    when: str, planted: type[Planted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(probe: Planted, count: int = 0) -> Block:
         raise ProbeFailed("jax fused: was killed")
 
-    monkeypatch.setattr(planted, "run", fail)
+    monkeypatch.setattr(planted, when, fail)
     with pytest.raises(ProbeFailed, match="was killed"):
         measure(tmp_path)
     begun, ended = ([n.split()[1] for n, _ in planted.asked if n.startswith(w)] for w in ("start", "end"))

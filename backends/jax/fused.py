@@ -38,7 +38,10 @@ FEWEST = 4  # steps of a slab; where no such number divides all, they are one
 def loop(
     step: Step, p: Weights, x: jax.Array, valid: jax.Array, state: State, reverse: bool, taps: State | None
 ) -> tuple[jax.Array, State]:
-    """As `scan`, but for x (T, B, I), of which the share is made here. y (T, B, H) and the final state."""
+    """As `scan`, but for x (T, B, I), of which the share is made here. y (T, B, H) and the final state.
+
+    This is what runs where nobody asks for a derivative: the plain loop, a slab at a time.
+    """
 
     def slab(old: State, now: tuple[jax.Array, jax.Array, State | None]) -> tuple[State, jax.Array]:
         x, m, eps = now

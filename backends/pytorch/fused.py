@@ -47,7 +47,8 @@ class Recurrence(torch.autograd.Function):
         for stack, s in zip(stacks, state, strict=True):
             stack[-1 if reverse else 0] = s
         olds, nows = neighbours(_each(stacks), reverse)
-        added = () if _nothing(taps) else _each(taps)
+        ctx.added = bool(taps) and not _nothing(taps)
+        added = _each(taps) if ctx.added else ()
         reads, writes = cell.forward_cuts
         shares, gates = _each(cut(a, cell.inputs, reads)), _each(cut(tape, cell.columns, writes))
         real = None if valid is None else valid.to(a.dtype)
@@ -75,7 +76,7 @@ class Recurrence(torch.autograd.Function):
         weights, stacks, taps = split(cell, saved)
         p, pairs = _read(ctx.step, cell, weights), [neighbours(s, reverse) for s in stacks]
         before, after = zip(*pairs, strict=True)
-        new = after if _nothing(taps) else [s - tap for s, tap in zip(after, taps, strict=True)]
+        new = [s - tap for s, tap in zip(after, taps, strict=True)] if ctx.added else after
         through = None  # dL/dh on its way over pads, unless a gate of 1 is its way
         if real is not None:
             dy = dy * real

@@ -78,7 +78,7 @@ def compare(
     """
     session = _Session(base, settings, say, measure)
     started, before = clock.stamp(), machine.state()
-    rows = [_exact(cell, base, head, say, examine) for cell in cells]
+    rows = [_exact(cell, base, head, settings, say, examine) for cell in cells]
     if all(row.outcome in ("NEW", "SKIPPED") for row in rows):
         raise ValueError(_nothing(rows, base))
     canary = None
@@ -91,7 +91,7 @@ def compare(
     return Comparison(base, head, settings, tuple(rows), canary, about, started, session.took_s)
 
 
-def _exact(cell: Cell, base: Tree, head: Tree, say: Say, examine: Examine) -> Row:
+def _exact(cell: Cell, base: Tree, head: Tree, settings: Settings, say: Say, examine: Examine) -> Row:
     """The cell on either side, without a clock."""
 
     def ask(side: Tree) -> Exact | ProbeFailed:
@@ -108,10 +108,14 @@ def _exact(cell: Cell, base: Tree, head: Tree, say: Say, examine: Examine) -> Ro
     elif isinstance(was, ProbeFailed):
         row = Row(cell, "NEW", (f"BASE does not run it: {was}",), head=now)
     else:
-        wrong = tuple(gates.faults(was, now, cell.precision))
-        row = Row(cell, "CHANGED" if wrong else "EXACT", wrong, was, now)
+        found = list(gates.faults(was, now, cell.precision))
+        wrong = tuple(text for gate, text in found if gate not in settings.intended)
+        meant = tuple(f"intended: {text}" for gate, text in found if gate in settings.intended)
+        row = Row(cell, "CHANGED" if wrong else "EXACT", wrong, was, now, intended=meant)
     for reason in row.reasons:
         say(f"{cell.name}: {row.outcome}: {reason}")
+    for change in row.intended:
+        say(f"{cell.name}: {change}")
     return row
 
 
@@ -188,6 +192,8 @@ class _Session:
                 looks=(seen,),
                 base_s=statistics.median(statistics.median(pair.base_min) for pair in pairs),
                 head_s=statistics.median(statistics.median(pair.head_min) for pair in pairs),
+                base_median_s=statistics.median(statistics.median(pair.base_median) for pair in pairs),
+                head_median_s=statistics.median(statistics.median(pair.head_median) for pair in pairs),
                 cpu_per_s=tuple(pair.cpu_share for pair in pairs),
             )
             r = seen.ratio

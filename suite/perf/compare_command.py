@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from suite.options import FOLDER, URI, examples
+from suite.perf.gates import INTENDED
 from suite.perf.outcome import Settings
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -38,6 +39,7 @@ CELLS = click.option(
         "python -m suite compare main .",
         "python -m suite compare v0.1 HEAD --cells my/plan.toml --min-effect 0.05",
         "python -m suite compare main . --exact",
+        "python -m suite compare main . --intended losses --intended flops",
         "python -m suite compare . . --pairs 8",
         "python -m suite compare origin/main . --markdown summary.md --json compare.json --tracking-uri none",
     )
@@ -55,7 +57,18 @@ CELLS = click.option(
 )
 @click.option("--min-effect", type=float, default=0.02, show_default=True, help="The least slow-down that matters.")
 @click.option(
-    "--budget", callback=seconds, metavar="TIME", default="15m", show_default=True, help="No cell is begun after it."
+    "--budget",
+    callback=seconds,
+    metavar="TIME",
+    default="15m",
+    show_default=True,
+    help="After it nothing more is measured but what was slower once; the rest is inconclusive.",
+)
+@click.option(
+    "--intended",
+    multiple=True,
+    metavar="GATE",
+    help=f"Tell a change of this, and do not fail: of {', '.join(INTENDED)}. May be repeated.",
 )
 @click.option("--exact", is_flag=True, help="Only what needs no clock: for a machine that others use as well.")
 @click.option("--strict", is_flag=True, help="Exit code 3 where a cell stays inconclusive.")
@@ -73,6 +86,7 @@ def compare(
     pairs: tuple[int, ...],
     min_effect: float,
     budget: float,
+    intended: tuple[str, ...],
     exact: bool,
     strict: bool,
     markdown: Path | None,
@@ -89,7 +103,7 @@ def compare(
     from suite.perf import compare as comparing
     from suite.perf import summary, tree
 
-    settings = Settings(pairs, min_effect, budget, exact)
+    settings = Settings(pairs, min_effect, budget, exact, intended)
     sides = tree.find(base, "BASE"), tree.find(head, "HEAD")
     cells = comparing.plan_cells(str(Path(plan).resolve()) if plan.endswith(".toml") else plan, *sides)
 
@@ -122,8 +136,8 @@ def compare(
 def trend(file: Path, plan: str) -> None:
     """Add tonight's speeds to FILE, each beside a fixed matrix product, and say which cell has become slower.
 
-    The last 3 nights are held against the 20 before them, on the same processor only. A look-out, no gate: the exit
-    code is 0.
+    A cell's last 3 nights are held against its 20 before them, on the same processor only. A look-out, no gate: the
+    exit code is 0 whatever it says, but 2 where nothing could be measured.
     """
     from suite import api
     from suite.perf import trend as trends

@@ -5,6 +5,8 @@
     compiled              in the steady state: a step that compiles again is slow for a reason
     reads                 of values by the host in one update: each waits for the device
 
+What is meant to change is named beforehand (`INTENDED`), and then only told.
+
 Where BASE counts no compilations (its backend has no ``counts``), HEAD must not have any; where it counts no reads,
 they are not compared.
 """
@@ -17,6 +19,7 @@ from typing import Any
 
 from suite.perf.driver import Block
 
+INTENDED = ("parameters", "flops", "losses", "compiled", "reads")
 CALLS = 8  # updates watched for compilations, after the warm ones: each batch twice
 # Of losses, relative: ten times the worst between any backend and the oracle over `probe.LOSSES` updates of plan smoke,
 # which is 8.2e-8 and 4.3e-16
@@ -42,20 +45,21 @@ def exact(told: dict[str, Any], block: Block) -> Exact:
     return Exact(told["parameters"], told["flops"], losses, block.compiled, reads, told["ran"], told["first_s"])
 
 
-def faults(base: Exact, head: Exact, precision: str) -> Iterator[str]:
-    """Everything that HEAD may not do, in words."""
+def faults(base: Exact, head: Exact, precision: str) -> Iterator[tuple[str, str]]:
+    """Everything that HEAD may not do: which of `INTENDED`, and in words."""
     for name in ("parameters", "flops"):
         was, now = getattr(base, name), getattr(head, name)
         if was != now:
-            yield f"{name}: {now}, were {was}"
+            yield name, f"{name}: {now}, were {was}"
     if (head.compiled or 0) > (base.compiled or 0):
-        yield f"compiles {head.compiled} times in {CALLS} updates after it was warm, was {base.compiled or 0}"
+        told = f"compiles {head.compiled} times in {CALLS} updates after it was warm, was {base.compiled or 0}"
+        yield "compiled", told
     if base.reads is not None and head.reads is not None and head.reads > base.reads:
-        yield f"the host reads values {head.reads:g} times an update, was {base.reads:g}"
+        yield "reads", f"the host reads values {head.reads:g} times an update, was {base.reads:g}"
     limit = LIMITS[precision]
     for number, (was, now) in enumerate(zip(base.losses, head.losses, strict=True)):
         error = abs(now - was) / max(abs(was), 1e-30)
         if not error <= limit:
             apart = f"{error:.1e} apart, {limit:.0e} would do"
-            yield f"the loss of update {number + 1} is {now:.9g}, was {was:.9g}: {apart}"
+            yield "losses", f"the loss of update {number + 1} is {now:.9g}, was {was:.9g}: {apart}"
             return

@@ -20,10 +20,10 @@ def ticks() -> tuple[int, int]:
     return counts[7], sum(counts)
 
 
-def busy_s() -> float:
-    """Processor seconds of every process since the machine started, waiting for disks left out; 0 where untold."""
+def busy_s() -> float | None:
+    """Processor seconds of every process since the machine started, waiting for disks left out; None where untold."""
     if not STAT.exists():
-        return 0.0
+        return None
     user, nice, system, _idle, _wait, irq, softirq, *_ = STAT.read_text(encoding="ascii").splitlines()[0].split()[1:]
     return sum(map(int, (user, nice, system, irq, softirq))) / os.sysconf("SC_CLK_TCK")
 

@@ -1,8 +1,8 @@
 """What a comparison found, as plain data, and the exit code that says it.
 
-EXACT       the gates without a clock hold, and nothing was timed
+EXACT       the gates without a clock hold, but for what is intended, and nothing was timed
 OK, FASTER, INCONCLUSIVE, REGRESSED      see `suite.perf.verdict`
-CHANGED     a gate failed: another network, or a step that compiles or reads values anew
+CHANGED     a gate failed that was not meant to: another network, or a step that compiles or reads values anew
 UNRELIABLE  BASE could not be told to be equal to itself
 MISSING     BASE runs the cell, HEAD does not know it or refuses it
 CRASHED     HEAD ended with an error, or either side did while it was timed
@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from suite import registry
 from suite.perf import verdict
-from suite.perf.gates import Exact
+from suite.perf.gates import INTENDED, Exact
 from suite.perf.tree import Tree
 from suite.perf.verdict import Look
 from suite.spec.cell import Cell
@@ -30,19 +31,24 @@ class Settings:
     """How to compare. ``looks``: pairs after which to decide.
 
     delta     the least slow-down that matters, 0.02 = 2 %
-    budget_s  seconds after which no cell is measured for the first time; what is REGRESSED is measured again even so
+    budget_s  seconds after which no pair is begun, but for what is REGRESSED and measured again
     exact     only what needs no clock
+    intended  gates that are told and do not fail, of `gates.INTENDED`
     """
 
     looks: tuple[int, ...] = (6, 12)
     delta: float = 0.02
     budget_s: float = 900.0
     exact: bool = False
+    intended: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.looks or self.looks[0] < verdict.FEWEST or list(self.looks) != sorted(set(self.looks)):
             got = "..".join(map(str, self.looks))
             raise ValueError(f"compare: pairs are {got}; give 6..12 or one number, at least {verdict.FEWEST}, growing")
+        for name in self.intended:
+            if name not in INTENDED:
+                raise registry.unknown("gate", name, INTENDED)
         if not 0 < self.delta < 1:
             raise ValueError(f"compare: the least effect is {self.delta}; it must lie between 0 and 1, 0.02 for 2 %")
 
@@ -52,7 +58,9 @@ class Row:
     """What is known of a cell. ``looks``: the last of the first measurement, then that of its repetition.
 
     base_s, head_s   the median over pairs of the median block's fastest call, in seconds; 0 where none was timed
+    base_median_s, head_median_s   the same of a block's median call
     cpu_per_s        processor seconds a second of timed calls, of each pair
+    intended         what gates said that were told to let it pass
     """
 
     cell: Cell
@@ -63,6 +71,9 @@ class Row:
     looks: tuple[Look, ...] = ()
     base_s: float = 0.0
     head_s: float = 0.0
+    base_median_s: float = 0.0
+    head_median_s: float = 0.0
+    intended: tuple[str, ...] = ()
     cpu_per_s: tuple[float, ...] = ()
 
 

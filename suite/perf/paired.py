@@ -17,13 +17,30 @@ import statistics
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 from suite import stats
-from suite.perf.driver import Block, Probe
+from suite.perf.driver import Block
 
 BLOCK_S, FEWEST = 0.06, 4
 BLOCKS = 20
-Start = Callable[[], Probe]
+
+
+class Timed(Protocol):
+    """What is timed: a process of its own, such as a `Probe`, which its context ends."""
+
+    def ready(self) -> object:
+        """Wait until it is warm."""
+
+    def run(self, count: int) -> Block:
+        """Time so many calls."""
+
+    def __enter__(self) -> Timed: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+Start = Callable[[], Timed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +86,7 @@ def measure(base: Start, head: Start, blocks: int = BLOCKS, number: int = 0) -> 
     )
 
 
-def length(probe: Probe) -> int:
+def length(probe: Timed) -> int:
     """How many calls make a block."""
     return max(FEWEST, math.ceil(BLOCK_S / min(probe.run(FEWEST).seconds)))
 

@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def prepare(cell: Cell, what: str, check: bool = False) -> tuple[Call, Count, dict[str, Any]]:
-    """The call to time, warm, and what is known of it. ``check``: hold it against the oracle first.
+    """The call to time, warm, and what is known of it. ``check``: hold it against the oracle too.
 
     ValueError for a subject that is not known or that the network does not have; Unsupported as in a run.
     RuntimeError, with the first difference, for a model that is not the specification, or a loss that is not finite.

@@ -6,8 +6,8 @@
              `BLOCK_S` of the candidate in the middle
     result   <out>/speed/<shape>.<arch>.<subject>.json: by candidate, set and round the fastest call
 
-The first process of a candidate holds it against the oracle before it is timed. What a reader could not believe is not
-written: `gates` names it.
+The first process of a candidate holds it against the oracle before a block of it is timed. What a reader could not
+believe is not written: `gates` names it.
 """
 
 from __future__ import annotations
@@ -171,6 +171,9 @@ def _set(
         probes = {name: probe for name, probe in started.items() if not isinstance(probe, str)}
         for name, probe in probes.items():
             found.setdefault(name, _kept(cells[name], probe.told))
+        if not probes:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in unsupported.items())
+            raise RuntimeError(f"speed: {group.name}: nothing of it runs here: {reasons}")
         calls = statistics.median_high(_length(probe) for probe in probes.values())
         runs: dict[str, list[Run]] = {name: [] for name in probes}
         for k in range(rounds):
@@ -179,6 +182,7 @@ def _set(
     for name, several in runs.items():
         blocks, passed = [run.block for run in several], sum(run.wall_s for run in several)
         took, used = sum(sum(b.seconds) for b in blocks), sum(b.cpu_s for b in blocks)
+        busy = [run.busy_s for run in several if run.busy_s is not None]
         found[name]["sets"].append(
             {
                 "min": [_short(min(b.seconds)) for b in blocks],
@@ -187,7 +191,7 @@ def _set(
                 "calls": calls,
                 "accounted": _short(took / sum(b.wall_s for b in blocks)),
                 "cpu_per_s": _short(used / took),
-                "foreign_per_s": _short(max(0.0, sum(run.busy_s for run in several) - used) / passed),
+                "foreign_per_s": _short(max(0.0, sum(busy) - used) / passed) if len(busy) == len(several) else None,
                 "switches": sum(b.switches for b in blocks),
             }
         )
@@ -195,19 +199,20 @@ def _set(
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A block, the time that passed meanwhile, and the processor seconds that all processes used."""
+    """A block, the time that passed meanwhile, and the processor seconds that all processes used; None where untold."""
 
     block: Block
     wall_s: float
-    busy_s: float
+    busy_s: float | None
 
     @classmethod
     def of(cls, probe: Probe, count: int) -> Run:
         """Let a probe run; first as long untimed, for a system may page out what a process left alone for seconds."""
         probe.run(count)
-        begin, busy = clock.now_ns(), machine.busy_s()
+        begin, before = clock.now_ns(), machine.busy_s()
         block = probe.run(count)
-        return cls(block, clock.since_s(begin), machine.busy_s() - busy)
+        wall_s, after = clock.since_s(begin), machine.busy_s()
+        return cls(block, wall_s, None if before is None or after is None else after - before)
 
 
 def _length(probe: Probe) -> int:

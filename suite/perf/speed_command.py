@@ -83,8 +83,9 @@ def speed(
         except (ProbeFailed, RuntimeError) as reason:
             failed = True
             say(f"FAILED: {reason}")
-    for path in kernels.write(results, results / "speed" / "report"):
-        click.echo(path)
+    if draw or not failed or list((results / "speed").glob("*.json")):
+        for path in kernels.write(results, results / "speed" / "report"):
+            click.echo(path)
     ctx.exit(1 if failed else 0)
 
 

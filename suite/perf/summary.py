@@ -68,6 +68,8 @@ def metrics(found: Comparison) -> dict[str, float]:
             out |= {f"ratio/{name}": last.ratio.value, f"ratio_low/{name}": last.ratio.low}
             out |= {f"ratio_high/{name}": last.ratio.high, f"detects/{name}": last.detects}
             out |= {f"base_ms/{name}": 1e3 * row.base_s, f"head_ms/{name}": 1e3 * row.head_s}
+            out |= {f"base_median_ms/{name}": 1e3 * row.base_median_s}
+            out |= {f"head_median_ms/{name}": 1e3 * row.head_median_s}
     return out
 
 
@@ -106,6 +108,7 @@ def _notes(found: Comparison) -> Iterator[str]:
             reasons = (reason if one else f"{row.cell.name}: {reason}" for row in rows for reason in row.reasons)
             yield from (f"  {line}" for line in dict.fromkeys(reasons))
     for row in found.rows:
+        yield from (f"{row.cell.name}: {text}" for text in row.intended)
         if row.base and row.head and row.base.ran != row.head.ran:
             yield f"{row.cell.name} runs {row.head.ran}, ran {row.base.ran}"
 
@@ -140,7 +143,8 @@ def _end(found: Comparison, strict: bool) -> str:
     open_ = sum(row.outcome == "INCONCLUSIVE" for row in found.rows)
     tail = f", BUT {open_} OF {len(found.rows)} CELLS ARE INCONCLUSIVE" if code == 0 and open_ else ""
     exact = ", by the gates that need no clock" if found.settings.exact and code == 0 else ""
-    return f"{'as before' if exact else said[code]}{tail}{exact} (exit code {code})"
+    before = "as before" + " but for what is intended" * any(row.intended for row in found.rows)
+    return f"{before if exact else said[code]}{tail}{exact} (exit code {code})"
 
 
 def _side(tree: Tree) -> dict[str, str]:

@@ -38,8 +38,8 @@ def bars(groups: list[Data]) -> Any:
         made, axes = panels([title(data) for data in groups], height=0.9 + 0.24 * rows)
         for ax, data in zip(axes, groups, strict=True):
             _panel(ax, data)
-        told = "mean over sets of processes, with a 95 % interval; dashed: the step's matrix products alone, of which"
-        _head(made, "How long a call takes", f"{told} each bar ends with its share")
+        told = "geometric mean over sets of processes, with a 95 % interval; dashed: the step's matrix products alone,"
+        _head(made, "How long a call takes", f"{told} of which each bar ends with its share")
     return made
 
 

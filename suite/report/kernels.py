@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from suite import registry, stats
+from suite.perf.paired import exp
 from suite.perf.plausible import PRODUCTS
 from suite.perf.shapes import shape, shapes
 from suite.report import targets
@@ -56,7 +57,7 @@ def read(results: Path) -> list[Data]:
 
 def seconds(candidate: Data) -> stats.Interval:
     """Seconds a call, with the interval over sets of fresh processes."""
-    return _exp(stats.t_interval([math.log(statistics.median(s["min"])) for s in candidate["sets"]]))
+    return exp(stats.t_interval([math.log(statistics.median(s["min"])) for s in candidate["sets"]]))
 
 
 def ratio(slow: Data, fast: Data) -> stats.Interval:
@@ -65,12 +66,7 @@ def ratio(slow: Data, fast: Data) -> stats.Interval:
         statistics.median(math.log(a / b) for a, b in zip(x["min"], y["min"], strict=True))
         for x, y in zip(slow["sets"], fast["sets"], strict=True)
     ]
-    return _exp(stats.t_interval(logs))
-
-
-def _exp(i: stats.Interval) -> stats.Interval:
-    low, high = (math.exp(x) if math.isfinite(x) else (0.0 if x < 0 else math.inf) for x in (i.low, i.high))
-    return stats.Interval(math.exp(i.value), low, high, i.n)
+    return exp(stats.t_interval(logs))
 
 
 def write(results: Path, out: Path) -> list[Path]:
@@ -153,10 +149,16 @@ def stock(data: Data, name: str) -> Data | None:
 
 
 def _environments(groups: list[Data]) -> Iterator[str]:
-    """The variables that the timed processes were given, each set of them once."""
-    told = [c["told"].get("environment") for data in groups for c in data["candidates"].values()]
-    for one in dict.fromkeys(json.dumps(each, sort_keys=True) for each in told if each):
-        yield f"- environment of the processes: {', '.join(f'{k}={v}' for k, v in json.loads(one).items())}"
+    """The variables of the timed processes: what all have, and what a library has besides."""
+    found: dict[str, dict[str, str]] = {}
+    for data in groups:
+        for name, candidate in data["candidates"].items():
+            found.setdefault(name.split()[0], {}).update(candidate["told"].get("environment", {}))
+    told = {name: set(each.items()) for name, each in found.items() if each}
+    common = set.intersection(*told.values()) if told else set()
+    for who, what in {"the processes": common, **{name: each - common for name, each in told.items()}}.items():
+        if what:
+            yield f"- environment of {who}: {', '.join(f'{k}={v}' for k, v in sorted(what))}"
 
 
 def _row(data: Data, name: str, candidate: Data) -> Iterator[str]:
@@ -176,7 +178,8 @@ def _row(data: Data, name: str, candidate: Data) -> Iterator[str]:
         yield f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]"
     else:
         yield ""
-    yield f"{max(s['foreign_per_s'] for s in sets):.2f}"
+    foreign = [s["foreign_per_s"] for s in sets]
+    yield "" if None in foreign else f"{max(foreign):.2f}"
     yield f"{candidate['told']['first_s']:.3g}"
     yield f"{candidate['told']['import_s']:.3g}" if name != PRODUCTS else ""
 
