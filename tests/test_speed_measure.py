@@ -123,13 +123,10 @@ def test_where_nobody_tells_what_others_do_nothing_is_told(
     assert "| 0.00 |" not in "\n".join(kernels.markdown([data]))
 
 
-def test_a_group_of_which_nothing_runs_is_not_written(
-    planted: type[Planted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    group = speed.group("small", "gru", "forward", [], [], ["flax"], threads=2)
-    with pytest.raises(
-        RuntimeError, match=r"small\.gru\.forward: nothing of it runs here: flax stock: there is no such"
-    ):
+@pytest.mark.parametrize("subject", ["forward", "step"])  # a step's products alone are no candidate
+def test_a_group_of_which_nothing_runs_is_not_written(subject: str, planted: type[Planted], tmp_path: Path) -> None:
+    group = speed.group("small", "gru", subject, [], [], ["flax"], threads=2)
+    with pytest.raises(RuntimeError, match=f"{subject}: nothing of it runs here: flax stock: there is no such layer"):
         speed.measure(group, tmp_path, lambda line: None, sets=2, rounds=2)
 
 
