@@ -164,6 +164,43 @@ def test_sync_completes_a_run_that_was_cut_off(results: Path) -> None:
     assert sink.client.get_run(sink.parent).info.status == "FINISHED"
 
 
+class Dying:
+    """A store's client whose process dies before its ``last``-th call."""
+
+    def __init__(self, client: Any, last: int) -> None:
+        self._client, self.left = client, last
+
+    def __getattr__(self, name: str) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise SystemExit(name)
+        return getattr(self._client, name)
+
+
+def test_sync_completes_a_run_wherever_its_tracker_died(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At every single call that ends a cell: what is left is a run that sync sends again, never half of one."""
+    r = here(ok(cell()))
+    folder = write_folder(results, r)
+    died = []
+    for last in range(20):
+        sink = Sink(None, results, PLAN)
+        sink.sweep(PLAN, "", 1)
+        sink.start(r.cell)
+        sink.client = Dying(sink.client, last)
+        try:
+            sink.end(r, folder)
+        except SystemExit as call:
+            died.append(str(call))
+        else:
+            break
+        with monkeypatch.context() as patch:
+            patch.setattr(runs, "dead", lambda name: True)
+            assert sinks.sync(results) == 1, died[-1]
+        (run,) = cells(Sink(None, results, PLAN))
+        assert (run.info.status, run.data.tags.get("suite.sent")) == ("FINISHED", r.finished), died[-1]
+    assert died[-2:] == ["set_terminated", "set_tag"]
+
+
 def test_an_earlier_attempt_never_mixes_into_a_later_one(results: Path) -> None:
     r = here(ok(cell()))
     sink = Sink(None, results, PLAN)
