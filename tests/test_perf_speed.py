@@ -66,6 +66,14 @@ def test_a_group_holds_every_candidate_and_refuses_what_is_not_known() -> None:
         speed.group("small", "gru", "gemm", ["jax"], ["scan"], [], threads=1)
 
 
+def test_updates_of_one_call_are_timed_beside_one_a_call() -> None:
+    asked = speed.group("calls", "gru", "step", ["jax"], ["fused"], [], threads=2).candidates
+    assert list(asked) == ["products", "jax fused", "jax fused, one a call"]
+    several, one = asked["jax fused"], asked["jax fused, one a call"]
+    assert (several.steps_per_call, one.steps_per_call) == (8, 1)
+    assert replace(several, steps_per_call=1) == one
+
+
 def measured(times: dict[str, float], shape: str = "small", sets: int = 3, rounds: int = 4) -> dict[str, Any]:
     """A group's file with planted seconds; every set and round is slowed by the same drift in all candidates."""
     asked = speed.group(shape, "gru", "step", ["jax"], ["scan", "stock"], [], threads=1)

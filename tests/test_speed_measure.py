@@ -88,6 +88,27 @@ def test_candidates_run_in_turn_there_and_back_and_as_often_as_each_other(
     assert {s["calls"] for c in data["candidates"].values() for s in c["sets"]} == {30}
 
 
+def test_calls_of_several_updates_are_compared_with_as_many_in_a_row() -> None:
+    """One update alone may be fast by luck, of which a call of four would have a fourth."""
+    assert speed._shared([1.0, 3.0, 2.0, 2.0, 4.0, 4.0, 4.0, 8.0], 4) == [2.0, 5.0]
+    assert speed._shared([1.0, 3.0], 1) == [1.0, 3.0]
+
+
+def test_every_candidate_makes_whole_calls(
+    planted: type[Planted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slowest makes eight updates in a call: a block is made of such."""
+    ready = Planted.ready
+
+    def several(self: Planted) -> None:
+        ready(self)
+        self.told["updates_per_call"] = 8 if self.name == "scan" else 1
+
+    monkeypatch.setattr(Planted, "ready", several)
+    data = json.loads(measure(tmp_path).read_text())
+    assert {s["calls"] for c in data["candidates"].values() for s in c["sets"]} == {32}, "30 are no eights"
+
+
 def test_threads_and_variables_of_each_process_are_kept(planted: type[Planted], tmp_path: Path) -> None:
     told = json.loads(measure(tmp_path).read_text())["candidates"]["jax scan"]["told"]
     assert (told["pools"], told["environment"]) == ({"openmp": 2}, {"OMP_NUM_THREADS": "2"})

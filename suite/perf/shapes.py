@@ -26,7 +26,7 @@ class Shape:
     """One shape.
 
     more     further subjects of some architectures
-    beside   the shape with full rows that is timed in the same run
+    beside   another shape that is timed in the same run, and what its candidates are called there; None: there is none
     sweep    the size that grows and its value, such as ("hidden", 128); None outside a sweep
     """
 
@@ -39,7 +39,7 @@ class Shape:
     sets: int
     rounds: int
     peers: tuple[str, ...]
-    beside: str = ""
+    beside: tuple[str, str] | None = None
     sweep: tuple[str, int] | None = None
 
     def cell(self, arch: str, threads: int) -> Cell:
@@ -53,6 +53,7 @@ class Shape:
             sizes=Sizes(**{name: s[name] for name in ("hidden", "layers", "bidirectional", "embed") if name in s}),
             optim=Optim(lr=1e-4),
             batch=s["batch"],
+            steps_per_call=s.get("steps_per_call", 1),
             threads=threads,
         )
 
@@ -79,5 +80,6 @@ def shape(name: str) -> Shape:
 
 def _shape(name: str, sizes: dict[str, Any], told: dict[str, Any], sweep: tuple[str, int] | None = None) -> Shape:
     archs, subjects, impls, peers = (tuple(told.get(key, all_)) for key, all_ in ASKED.items())
-    asked = archs, subjects, told.get("more", {}), impls, told["sets"], told["rounds"], peers
-    return Shape(name, sizes, *asked, told.get("beside", ""), sweep)
+    beside = (told["beside"], told["beside_as"]) if "beside" in told else None
+    asked = archs, subjects, told.get("more", {}), impls, told["sets"], told["rounds"], peers, beside
+    return Shape(name, sizes, *asked, sweep)

@@ -13,6 +13,7 @@ believe is not written: `gates` names it.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import statistics
@@ -72,8 +73,8 @@ def group(
     base = shape(name).cell(arch, threads)
     cells = {f"{b} {i}": replace(base, backend=b, impl=i) for b, i in asked}
     if beside := shape(name).beside:
-        full = shape(beside).cell(arch, threads)
-        cells |= {f"{b} {i}, full rows": replace(full, backend=b, impl=i) for b, i in asked}
+        other, called = shape(beside[0]).cell(arch, threads), beside[1]
+        cells |= {f"{b} {i}, {called}": replace(other, backend=b, impl=i) for b, i in asked}
     return Group(shape(name), base.arch, subject, {PRODUCTS: base, **cells})
 
 
@@ -174,20 +175,22 @@ def _set(
         if not probes.keys() - {PRODUCTS}:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in unsupported.items())
             raise RuntimeError(f"speed: {group.name}: nothing of it runs here: {reasons}")
-        calls = statistics.median_high(_length(probe) for probe in probes.values())
+        together = max(probe.told.get("updates_per_call", 1) for probe in probes.values())
+        calls = together * math.ceil(statistics.median_high(_length(probe) for probe in probes.values()) / together)
         runs: dict[str, list[Run]] = {name: [] for name in probes}
         for k in range(rounds):
             for name in list(probes) if k % 2 == 0 else list(reversed(probes)):
                 runs[name].append(Run.of(probes[name], calls))
     for name, several in runs.items():
         blocks, passed = [run.block for run in several], sum(run.wall_s for run in several)
+        seconds = [_shared(b.seconds, together) for b in blocks]
         took, used = sum(sum(b.seconds) for b in blocks), sum(b.cpu_s for b in blocks)
         busy = [run.busy_s for run in several if run.busy_s is not None]
         found[name]["sets"].append(
             {
-                "min": [_short(min(b.seconds)) for b in blocks],
-                "median": _short(statistics.median(x for b in blocks for x in b.seconds)),
-                "p99": _short(_quantile([s for b in blocks for s in b.seconds], 0.99)),
+                "min": [_short(min(s)) for s in seconds],
+                "median": _short(statistics.median(itertools.chain(*seconds))),
+                "p99": _short(_quantile(list(itertools.chain(*seconds)), 0.99)),
                 "calls": calls,
                 "accounted": _short(took / sum(b.wall_s for b in blocks)),
                 "cpu_per_s": _short(used / took),
@@ -217,6 +220,11 @@ class Run:
 
 def _length(probe: Probe) -> int:
     return max(FEWEST, math.ceil(BLOCK_S / min(probe.run(FEWEST).seconds)))
+
+
+def _shared(seconds: Sequence[float], together: int) -> list[float]:
+    """Means of so many calls in a row: where a candidate makes them at once, its fastest is the mean of so many."""
+    return [statistics.fmean(seconds[k : k + together]) for k in range(0, len(seconds), together)]
 
 
 def _quantile(values: list[float], share: float) -> float:

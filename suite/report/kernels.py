@@ -195,7 +195,8 @@ def _shape(cell: Data) -> str:
     deep = f", {s['layers']} layers" if s["layers"] > 1 else ""
     both = ", both ways" if s["bidirectional"] else ""
     read = f"T{o['time']} I{o['features']}" if "time" in o else f"{cell['task']} E{s['embed']}"
-    size = f"B{cell['batch']} {read} H{s['hidden']}{lengths}{deep}{both}"
+    calls = f", {k} updates a call" if (k := cell.get("steps_per_call", 1)) > 1 else ""
+    size = f"B{cell['batch']} {read} H{s['hidden']}{lengths}{deep}{both}{calls}"
     return f"{size}; {cell['precision']}, {cell['threads']} thread(s)"
 
 

@@ -149,14 +149,23 @@ def legend(figure: Any, handles: Sequence[Any], columns: int, **looks: Any) -> N
 
 
 def save(figure: Any, stem: Path) -> list[Path]:
-    """``stem``.svg and ``stem``.png: no date, no version, no random name, and no digit or blank that nobody sees."""
+    """``stem``.svg and ``stem``.png: no date, no version, no random name, and nothing that nobody sees."""
     import matplotlib
 
     stem.parent.mkdir(parents=True, exist_ok=True)
     paths = [stem.with_suffix(".svg"), stem.with_suffix(".png")]
     with matplotlib.rc_context(SETTINGS | {"svg.hashsalt": stem.name}):
         figure.savefig(paths[0], metadata={"Date": None, "Creator": None})
-        drawn = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.5g}", paths[0].read_text(encoding="utf-8"))
-        paths[0].write_text(re.sub(r"\n +", "\n", drawn), encoding="utf-8")
+        paths[0].write_text(_seen(paths[0].read_text(encoding="utf-8")), encoding="utf-8")
         figure.savefig(paths[1], metadata={"Software": None})
     return paths
+
+
+def _seen(svg: str) -> str:
+    """Without digits below a tenth of a point, indents, and long names of glyphs, of which there are thousands."""
+    svg = re.sub(r"-?\d+\.\d{2,}", lambda found: _digits(float(found[0])), svg)
+    return re.sub(r"\n +", "\n", re.sub(r"DejaVuSans-(Bold-|Oblique-)?", lambda found: (found[1] or "g")[0], svg))
+
+
+def _digits(x: float) -> str:
+    return f"{x:.1f}" if abs(x) >= 10 else f"{x:.5g}"

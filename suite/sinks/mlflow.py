@@ -165,7 +165,7 @@ class Sink:
         if (folder / "flow.npz").exists():
             self._picture(run_id, record, folder)
         self.client.set_terminated(run_id, rows.status(record), end_ms)
-        self.client.set_tag(run_id, "suite.sent", record.finished)  # the last word: before it, `sync` sends it all again
+        self.client.set_tag(run_id, "suite.sent", record.finished)  # last: before it, `sync` sends it all again
 
     def _data(self, run_id: str, record: Record) -> None:
         """The task as a dataset: its name, options and digest (36 characters of it are what the store takes)."""
