@@ -73,6 +73,11 @@ def test_a_forgotten_slab_is_found(said: dict[str, Any]) -> None:
     assert errors["a"] <= 1e-14, errors
 
 
+def test_taps_of_zeros_are_differentiated_by_without_being_added(said: dict[str, Any]) -> None:
+    errors = said["no taps"]
+    assert max(errors.values()) <= 1e-14, errors
+
+
 def test_ignored_taps_are_found(said: dict[str, Any]) -> None:
     errors = said["taps ignored"]
     assert min(errors["y"], errors["taps"]) > 1e-3, errors
@@ -98,8 +103,10 @@ def test_every_architecture_of_a_derived_step_is_offered(said: dict[str, Any]) -
     assert said["ran"] == ["tf.custom_gradient around a tf.while_loop in a tf.function compiled by XLA"]
 
 
-def against_scan(name: str, reverse: bool, loop: Callable[..., Any], steps: int = 5) -> dict[str, float]:
-    """Error of everything that a loop puts out, and of every gradient, with random taps and cotangents."""
+def against_scan(
+    name: str, reverse: bool, loop: Callable[..., Any], steps: int = 5, taps: float = 1.0
+) -> dict[str, float]:
+    """Error of everything that a loop puts out, and of every gradient, with random cotangents and taps of this size."""
     import tensorflow as tf
 
     from backends.tensorflow.cells import CELLS, before_loop
@@ -114,18 +121,18 @@ def against_scan(name: str, reverse: bool, loop: Callable[..., Any], steps: int 
     p = {key: random(*shape) for key, shape in arch.shapes(2, hidden).items() if key not in "Wb"}
     a, dy = random(steps, rows, hidden * len(arch.gates)), random(steps, rows, hidden)
     state, dfinal = ([random(rows, hidden) for _ in arch.state] for _ in range(2))
-    taps = [random(steps, rows, hidden) for _ in arch.state]
+    eps = [taps * random(steps, rows, hidden) for _ in arch.state]
     valid = tf.constant(np.arange(steps)[:, None, None] < np.array([steps, 1, 3])[:, None])
 
     @tf.function(autograph=False)
     def run(loop: Callable[..., Any]) -> dict[str, Any]:
-        given = p | {"a": a, "taps": taps, "state": state}
+        given = p | {"a": a, "taps": eps, "state": state}
         with tf.GradientTape() as tape:
             tape.watch(given)
             own = dict(before_loop(step, p))
             if loop is not scan:  # makes a = x W + b itself
                 own |= {"W": tf.eye(a.shape[2], dtype=a.dtype), "b": tf.zeros(a.shape[2], a.dtype)}
-            y, final = loop(step, own, a, valid, tuple(state), reverse, tuple(taps))
+            y, final = loop(step, own, a, valid, tuple(state), reverse, tuple(eps))
             value = tf.reduce_sum(y * dy) + sum(tf.reduce_sum(f * d) for f, d in zip(final, dfinal, strict=True))
         return {"y": y, "final": final} | tape.gradient(value, given)
 
@@ -250,6 +257,7 @@ def main() -> dict[str, Any]:
         "against scan": whole,
         "in slabs": in_slabs,
         "slabs forgotten": forgotten,
+        "no taps": against_scan("lstm", True, loop, taps=0.0),
         "taps ignored": against_scan("gru", False, ignoring),
         "trimmed": trimmed(),
         "faults": faults(),

@@ -74,6 +74,14 @@ def test_updates_of_one_call_are_timed_beside_one_a_call() -> None:
     assert replace(several, steps_per_call=1) == one
 
 
+def test_what_takes_long_to_compile_is_asked_for_whatever_stands_beside_it() -> None:
+    asked = speed.group("calls", "gru", "step", ["pytorch"], ["scan-compiled"], [], threads=2)
+    offered, gaps = speed._offered(asked, slow=False)
+    assert list(offered) == ["products"]
+    assert set(gaps.values()) == {"every shape takes long to compile: add --slow"}
+    assert list(speed._offered(asked, slow=True)[0]) == list(asked.candidates)
+
+
 def measured(times: dict[str, float], shape: str = "small", sets: int = 3, rounds: int = 4) -> dict[str, Any]:
     """A group's file with planted seconds; every set and round is slowed by the same drift in all candidates."""
     asked = speed.group(shape, "gru", "step", ["jax"], ["scan", "stock"], [], threads=1)

@@ -37,6 +37,7 @@ def loop(
 ) -> tuple[tf.Tensor, State]:
     """As `scan`, but for x (T, B, I), of which the share is made here. y (T, B, H) and the final state."""
     cell, zero, numbers = CELLS[step], tf.zeros((), x.dtype), state[0].shape.num_elements()
+    added = bool(taps) and not _nothing(taps)
 
     @tf.custom_gradient
     def run(p: Weights, x: tf.Tensor, state: State, taps: State) -> tuple[State, Callable[..., object]]:
@@ -67,7 +68,7 @@ def loop(
             dx = tf.reshape(back_through(tf.reshape(back[0], (-1, back[0].shape[2])), p["W"]), x.shape)
             return (dstate, dp), (dx, *dtaps)
 
-        final, (y, *saved) = in_slabs(forward_slab, state, (valid, x, *taps), reverse, numbers)
+        final, (y, *saved) = in_slabs(forward_slab, state, (valid, x, *(taps if added else ())), reverse, numbers)
 
         def gradient(dy: tf.Tensor, *dfinal: tf.Tensor) -> tuple[object, ...]:
             first = dfinal, {name: tf.zeros_like(w) for name, w in p.items()}
@@ -78,6 +79,11 @@ def loop(
 
     y, *final = run(p, x, state, taps or ())
     return y, tuple(final)
+
+
+def _nothing(taps: State) -> bool:
+    """Whether each is known to be zero when traced, as in `flow`: to be differentiated by, and not worth adding."""
+    return not any(value is None or value.any() for value in map(tf.get_static_value, taps))
 
 
 def in_slabs(body: Body, state: Any, read: State, reverse: bool, numbers: int) -> tuple[Any, State]:

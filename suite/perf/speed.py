@@ -133,8 +133,8 @@ def _offered(group: Group, slow: bool) -> tuple[dict[str, Cell], dict[str, str]]
             continue
         try:
             registry.implementation(registry.backend(cell.backend), cell.arch, cell.impl)
-            if name in SLOW and not slow:
-                raise Unsupported(SLOW[name])
+            if (what := name.partition(",")[0]) in SLOW and not slow:
+                raise Unsupported(SLOW[what])
             offered[name] = cell
         except Unsupported as reason:
             gaps[name] = str(reason)
