@@ -81,10 +81,7 @@ def check(ctx: click.Context, /, precisions: tuple[str, ...], device: str | None
     from suite import exam
 
     both = precisions or ("float64", "float32")
-    try:
-        ctx.exit(exam.run_check(precisions=both, device=device or "cpu", echo=click.echo, **chosen))
-    except KeyboardInterrupt:
-        ctx.exit(130)
+    ctx.exit(exam.run_check(precisions=both, device=device or "cpu", echo=click.echo, **chosen))
 
 
 @main.command(

@@ -28,9 +28,14 @@ class Suite(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run. ValueError is what plans, names, options, data and records refuse with, OSError a disk or a network."""
+        """Run. ValueError is what plans, names, options, data and records refuse with, OSError a disk or a network.
+
+        Ctrl-C is exit code 130, as a shell has it.
+        """
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(130)
         except (ValueError, OSError) as error:
             if ctx.invoked_subcommand == "worker":  # a fault in a cell, whose whole traceback belongs in its log
                 raise

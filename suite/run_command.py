@@ -63,8 +63,6 @@ def cell(
         executor = Local(Path(logs), isolate=True, held=[held])
         try:
             sweep.run(executor, [job], stop)
-        except KeyboardInterrupt:
-            ctx.exit(130)
         finally:
             executor.close()
     if stop.asked and not sweep.ended:

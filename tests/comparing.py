@@ -32,6 +32,11 @@ def logs(stream: Stream, ratio: float, pairs: int, between: float = BETWEEN, blo
     return centres + WITHIN * stream.normal((pairs, blocks))
 
 
+def slow(arch: str, ratio: float, times: int = 99) -> Planted:
+    """HEAD is slower in one architecture, in the first so many measurements of it."""
+    return lambda cell, same, number: ratio if cell.arch == arch and not same and number < times else 1.0
+
+
 @dataclass
 class World:
     """Two checkouts and a machine. ``told``: what differs from `EXACT`, or an exception, by (side, architecture)."""

@@ -6,10 +6,14 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from suite.sinks import mlflow as sinks
 from tests import servers
+from tests.records import PLAN
+from tests.stores import MACHINE
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -39,3 +43,20 @@ def hanging() -> Iterator[str]:
     """The address of a tracking server that is up and never answers."""
     with servers.hanging() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new store of MLflow's, which takes seconds to make and none to copy."""
+    folder = tmp_path_factory.mktemp("template")
+    sink = sinks.Sink(None, folder, PLAN)
+    assert sink.online, sink.why_offline
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def results(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a store of its own."""
+    shutil.copy(template, tmp_path / "mlflow.db")
+    monkeypatch.setattr(sinks.facts, "machine", lambda: {"machine_id": MACHINE})
+    return tmp_path

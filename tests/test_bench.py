@@ -70,7 +70,7 @@ def sent(results: Path) -> tuple[Any, list[Any]]:
     """The store's client, and the runs of the role bench."""
     sink = Sink(None, results, "bench")
     assert sink.online, sink.why_offline
-    return sink.client, runs.search(sink.client, sink.experiment, {"suite.role": "bench"})
+    return sink.client, runs.search(sink.client, sink.experiment, {"suite.role": "perf"})
 
 
 def bench(*arguments: str, results: Path) -> subprocess.CompletedProcess[str]:

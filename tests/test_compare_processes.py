@@ -98,6 +98,18 @@ def test_a_copy_passes_and_another_network_does_not(head: Path, plan: Path) -> N
     assert "is not the specification: update/parameters" in done.stdout
 
 
+def test_base_may_be_run_by_another_python(head: Path, plan: Path, tmp_path: Path) -> None:
+    """Such as one of an environment with older versions: a change of what is installed is a change."""
+    plan.write_text(PLAN.replace('["rnn", "gru"]', '"rnn"'))
+    other, seen = tmp_path / "python", tmp_path / "seen"
+    other.write_text(f'#!/bin/sh\npwd >> "{seen}"\nexec "{sys.executable}" "$@"\n')
+    other.chmod(0o755)
+    done = compare(head, plan, "--exact", "--base-python", other)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"by {other}" in done.stdout.splitlines()[0]
+    assert seen.read_text().splitlines() == [str(ROOT), str(ROOT)], "the plan's cells and the one cell, of BASE alone"
+
+
 def test_a_plan_that_nobody_knows_is_exit_code_2(head: Path) -> None:
     done = suite("compare", ROOT, head, "--cells", "smokee", cwd=ROOT)
     assert (done.returncode, done.stdout) == (2, "")

@@ -173,6 +173,34 @@ def test_ratios_are_paired_so_that_drift_does_not_matter() -> None:
     assert kernels.seconds(data["jax scan"]).half > 1e-5  # the drift is in the times themselves
 
 
+def test_a_layer_is_compared_with_the_faster_of_its_frameworks_own() -> None:
+    data = measured({"tensorflow stock": 6e-3, "keras_jit stock": 5e-3, "tensorflow fused": 2e-3})
+    rows = {line.split(" | ")[0]: line for line in kernels.markdown([data]) if line.startswith("| ")}
+    assert "| 2.50 [2.50, 2.50] |" in rows["| tensorflow fused"]
+    assert "| 0.83 [0.83, 0.83] |" in rows["| tensorflow stock"], "its own layer under XLA is the faster"
+
+
+def test_one_sequence_is_no_training_step() -> None:
+    (line,) = (line for line in kernels.markdown([measured(GOOD) | {"subject": "latency"}]) if "T50 I32" in line)
+    assert line.startswith("where what surrounds the products decides: B1 T50 I32 H64")
+    assert not any(
+        "a training step takes" in line for line in kernels.markdown([measured(GOOD) | {"subject": "stream"}])
+    )
+
+
+@pytest.mark.parametrize(
+    ("calls", "together", "shown"), [(100, 1, True), (26, 1, True), (25, 1, False), (200, 8, False)]
+)
+def test_a_99th_percentile_is_shown_where_it_is_no_maximum(calls: int, together: int, shown: bool) -> None:
+    """Of four rounds; and where a candidate makes eight updates a call, what is timed are means of eight."""
+    data = measured(GOOD)
+    data["candidates"]["jax scan"]["cell"]["steps_per_call"] = together
+    for one in (one for c in data["candidates"].values() for one in c["sets"]):
+        one["calls"] = calls
+    (row,) = (line for line in kernels.markdown([data]) if line.startswith("| jax scan"))
+    assert (row.split(" | ")[4] == "5") == shown, row
+
+
 def test_decoding_is_told_in_tokens_written() -> None:
     assert (
         kernels._tokens(

@@ -41,10 +41,11 @@ class Planted:
         self.asked.append((f"warm {self.name}", 0))
         about = {
             "thread_pools": [{"internal_api": "openmp", "num_threads": 2}],
-            "environment": {"OMP_NUM_THREADS": "2"},
+            "environment": {"OMP_NUM_THREADS": "2"} | ({"PJRT_NPROC": "2"} if self.name == "fused" else {}),
         }
         self.told = {"ran": self.name, "parameters": 7, "losses": [2.3], "facts": about}
         self.told |= dict.fromkeys(("import_s", "build_s", "first_s"), 1.0)
+        self.told["versions"] = {"jax": "0.10", "xla_cpu_threads": "2"}
 
     def run(self, count: int) -> Block:
         self.asked.append((self.name, count))
@@ -110,8 +111,11 @@ def test_every_candidate_makes_whole_calls(
 
 
 def test_threads_and_variables_of_each_process_are_kept(planted: type[Planted], tmp_path: Path) -> None:
-    told = json.loads(measure(tmp_path).read_text())["candidates"]["jax scan"]["told"]
-    assert (told["pools"], told["environment"]) == ({"openmp": 2}, {"OMP_NUM_THREADS": "2"})
+    data = json.loads(measure(tmp_path).read_text())
+    scan, fused = (data["candidates"][f"jax {impl}"]["told"] for impl in ("scan", "fused"))
+    assert scan["pools"] == {"openmp": 2, "xla_cpu_threads": "2"}
+    assert data["environment"] == {"OMP_NUM_THREADS": "2"}, "what all have is told once"
+    assert (scan["environment"], fused["environment"]) == ({}, {"PJRT_NPROC": "2"})
 
 
 def test_what_cannot_be_believed_is_not_written(
@@ -124,6 +128,15 @@ def test_what_cannot_be_believed_is_not_written(
     assert (result.exit_code, list(tmp_path.rglob("*.json"))) == (1, [])
     with pytest.raises(RuntimeError, match=r"jax fused took 0\.1 ms, its matrix products alone 1 ms"):
         measure(tmp_path)
+
+
+def test_ctrl_c_is_exit_code_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> Path:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(speed, "measure", interrupted)
+    command = ["speed", "--shape", "small", "--arch", "gru", "--results", str(tmp_path)]
+    assert CliRunner().invoke(cli.main, command).exit_code == 130
 
 
 def test_others_on_the_machine_are_found(

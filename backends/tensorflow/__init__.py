@@ -100,11 +100,13 @@ def made(maker: str, net: Net, optim: Optim, snapshot: Snapshot, precision: Prec
 
 
 def versions() -> dict[str, str]:
-    """What decides the numbers: versions, and whether oneDNN was switched on or off (TF_ENABLE_ONEDNN_OPTS)."""
+    """What decides the numbers: versions, threads, and whether oneDNN was switched (TF_ENABLE_ONEDNN_OPTS)."""
     import keras
     import tensorflow as tf
 
     out = {"tensorflow": tf.__version__, "keras": keras.__version__}
+    out["intra_op_threads"] = str(tf.config.threading.get_intra_op_parallelism_threads())
+    out["inter_op_threads"] = str(tf.config.threading.get_inter_op_parallelism_threads())
     if tf.config.list_logical_devices("GPU"):
         built = tf.sysconfig.get_build_info()
         out |= {"cuda": built["cuda_version"], "cudnn": built["cudnn_version"]}

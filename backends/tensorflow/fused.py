@@ -37,7 +37,7 @@ def loop(
 ) -> tuple[tf.Tensor, State]:
     """As `scan`, but for x (T, B, I), of which the share is made here. y (T, B, H) and the final state."""
     cell, zero, numbers = CELLS[step], tf.zeros((), x.dtype), state[0].shape.num_elements()
-    added = bool(taps) and not _nothing(taps)
+    added = taps is not None and not _nothing(taps)
 
     @tf.custom_gradient
     def run(p: Weights, x: tf.Tensor, state: State, taps: State) -> tuple[State, Callable[..., object]]:

@@ -2,8 +2,10 @@
 
 exact     one process a side and cell, held against the oracle; `suite.perf.gates` needs no clock
 canary    BASE against BASE on the first cell; where that cannot be told from 1, no speed is told at all
-look      so many pairs of fresh processes; where they are inconclusive, a second look with more of them
+look      so many pairs of fresh processes, of every cell; where they are inconclusive, a second look with more of them
 again     a cell that is REGRESSED is measured once more from the beginning; only twice counts
+
+The budget is of what is timed; where it is spent, the rest is inconclusive.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from suite import clock
 from suite.perf import driver, gates, machine, paired, verdict
@@ -21,7 +22,6 @@ from suite.perf.gates import Exact
 from suite.perf.outcome import Comparison, Outcome, Row, Settings
 from suite.perf.paired import Pair
 from suite.perf.tree import Tree
-from suite.perf.verdict import Look
 from suite.spec.cell import Cell
 
 Say = Callable[[str], None]  # takes whole lines
@@ -38,7 +38,7 @@ def plan_cells(plan: str, base: Tree, head: Tree) -> list[Cell]:
     reason = ""
     for side in (base, head):
         try:
-            found |= dict.fromkeys(driver.cells(plan, side.path))
+            found |= dict.fromkeys(driver.cells(plan, side))
         except ProbeFailed as failed:
             reason = str(failed)
     if not found:
@@ -48,7 +48,7 @@ def plan_cells(plan: str, base: Tree, head: Tree) -> list[Cell]:
 
 def examine(cell: Cell, side: Tree) -> Exact:
     """What a checkout says of a cell without a clock, after it was held against the oracle."""
-    with Probe(cell, "step", side.path, check=True) as probe:
+    with Probe(cell, "step", side.path, check=True, python=side.python) as probe:
         told = probe.ready()
         return gates.exact(told, probe.run(gates.CALLS))
 
@@ -56,10 +56,10 @@ def examine(cell: Cell, side: Tree) -> Exact:
 def measure(cell: Cell, base: Tree, head: Tree, number: int) -> Pair:
     """One pair of fresh processes."""
 
-    def start(tree: Path) -> Callable[[], Probe]:
-        return lambda: Probe(cell, "step", tree)
+    def start(tree: Tree) -> Callable[[], Probe]:
+        return lambda: Probe(cell, "step", tree.path, python=tree.python)
 
-    return paired.measure(start(base.path), start(head.path), number=number)
+    return paired.measure(start(base), start(head), number=number)
 
 
 def compare(
@@ -76,19 +76,19 @@ def compare(
 
     ValueError where no cell runs on both sides, in one line that says why.
     """
-    session = _Session(base, settings, say, measure)
-    started, before = clock.stamp(), machine.state()
+    started, start_ns, before = clock.stamp(), clock.now_ns(), machine.state()
     rows = [_exact(cell, base, head, settings, say, examine) for cell in cells]
     if all(row.outcome in ("NEW", "SKIPPED") for row in rows):
         raise ValueError(_nothing(rows, base))
     canary = None
     first = next((row for row in rows if row.outcome == "EXACT"), None)
     if first and not settings.exact:
+        session = _Session(base, settings, say, measure)
         canary = session.canary(first)
-        rows = [session.timed(row, head, canary) if row.outcome == "EXACT" else row for row in rows]
+        rows = session.timed(rows, head, canary)
     shares = [share for row in (*rows, *((canary,) if canary else ())) for share in row.cpu_per_s]
     about = machine.describe(before, statistics.median(shares) if shares else None)
-    return Comparison(base, head, settings, tuple(rows), canary, about, started, session.took_s)
+    return Comparison(base, head, settings, tuple(rows), canary, about, started, clock.since_s(start_ns))
 
 
 def _exact(cell: Cell, base: Tree, head: Tree, settings: Settings, say: Say, examine: Examine) -> Row:
@@ -134,70 +134,71 @@ class _Session:
         self._base, self._settings, self._say, self._measure = base, settings, say, measure
         self._start_ns = clock.now_ns()
 
-    @property
-    def took_s(self) -> float:
-        """Seconds since it began."""
-        return clock.since_s(self._start_ns)
-
     def canary(self, row: Row) -> Row:
         """BASE against itself, on a cell that runs; UNRELIABLE with the reason where the last look still says so."""
+        wrong, pairs = "", list[Pair]()
+        for wanted in self._settings.looks:
+            row = self._look(row, pairs, self._base, wanted, ", BASE against itself")
+            if row.reasons:  # it crashed, or the budget is spent
+                return row
+            wrong = verdict.unsteady(row.looks[-1], self._settings.delta)
+            if not wrong:
+                return replace(row, outcome="OK")
+        self._say(f"UNRELIABLE: {wrong}")
+        return replace(row, outcome="UNRELIABLE", reasons=(wrong,))
 
-        def unsteady(look: Look) -> str:
-            return verdict.unsteady(look, self._settings.delta)
-
-        found = self._looks(row, self._base, ", BASE against itself", lambda look: not unsteady(look))
-        if found.outcome == "CRASHED":
-            return found
-        wrong = unsteady(found.looks[-1]) if found.looks else found.reasons[0]
-        if wrong:
-            self._say(f"UNRELIABLE: {wrong}")
-        return replace(found, outcome="UNRELIABLE" if wrong else "OK", reasons=(wrong,) if wrong else ())
-
-    def timed(self, row: Row, head: Tree, canary: Row) -> Row:
-        """The verdict on a cell whose exact gates hold."""
+    def timed(self, rows: Sequence[Row], head: Tree, canary: Row) -> list[Row]:
+        """The rows, with verdicts where exact gates hold. Each cell has its first look before any has its second."""
         if canary.outcome != "OK":
-            return replace(row, outcome=canary.outcome, reasons=canary.reasons)
-        found = self._looks(row, head, "", lambda look: look.verdict != "INCONCLUSIVE")
-        if found.outcome != "REGRESSED":
-            return found
-        again = self._looks(row, head, ", again", lambda look: look.verdict != "INCONCLUSIVE", whatever_it_takes=True)
+            return [
+                replace(row, outcome=canary.outcome, reasons=canary.reasons) if row.outcome == "EXACT" else row
+                for row in rows
+            ]
+        found, pairs = list(rows), [list[Pair]() for _ in rows]
+        for wanted in self._settings.looks:
+            for k, row in enumerate(found):
+                if row.outcome in ("EXACT", "INCONCLUSIVE") and not row.reasons:
+                    found[k] = self._look(row, pairs[k], head, wanted, "")
+        return [self._again(row, head) if row.outcome == "REGRESSED" else row for row in found]
+
+    def _again(self, row: Row, head: Tree) -> Row:
+        """What was slower, measured once more from the beginning, whatever it takes."""
+        again, pairs = replace(row, outcome="INCONCLUSIVE"), list[Pair]()
+        for wanted in self._settings.looks:
+            if again.outcome == "INCONCLUSIVE":
+                again = self._look(again, pairs, head, wanted, ", again", whatever_it_takes=True)
         if again.outcome == "CRASHED":
             return again
-        outcome = verdict.twice(found.looks[-1].verdict, again.looks[-1].verdict)
+        outcome = verdict.twice(row.looks[-1].verdict, again.looks[-1].verdict)
         once = () if outcome == "REGRESSED" else (f"REGRESSED, but {again.outcome} when it was measured again",)
-        return replace(again, outcome=outcome, reasons=once, looks=(*found.looks, *again.looks))
+        return replace(again, outcome=outcome, reasons=once, looks=(*row.looks, *again.looks))
 
-    def _looks(
-        self, row: Row, head: Tree, note: str, enough: Callable[[Look], bool], whatever_it_takes: bool = False
+    def _look(
+        self, row: Row, pairs: list[Pair], head: Tree, wanted: int, note: str, whatever_it_takes: bool = False
     ) -> Row:
-        """Pairs until a look is ``enough``, until the last look, or until the budget is spent."""
-        name, pairs = row.cell.name + note, list[Pair]()
-        for wanted in self._settings.looks:
-            while len(pairs) < wanted:
-                if self.took_s > self._settings.budget_s and not whatever_it_takes:
-                    spent = (
-                        f"the budget of {self._settings.budget_s:.0f} s was spent after {len(pairs)} pairs of {wanted}"
-                    )
-                    self._say(f"{name}: {spent}")
-                    return replace(row, outcome="INCONCLUSIVE", reasons=(spent,))
-                try:
-                    pairs.append(self._measure(row.cell, self._base, head, len(pairs)))
-                except ProbeFailed as reason:
-                    return replace(row, outcome="CRASHED", reasons=(str(reason),))
-                self._say(f"{name}: pair {len(pairs)} of {wanted}: {math.expm1(pairs[-1].log_ratio):+.1%}")
-            seen = verdict.look([pair.logs for pair in pairs], self._settings.delta)
-            row = replace(
-                row,
-                outcome=seen.verdict,
-                looks=(seen,),
-                base_s=statistics.median(statistics.median(pair.base_min) for pair in pairs),
-                head_s=statistics.median(statistics.median(pair.head_min) for pair in pairs),
-                base_median_s=statistics.median(statistics.median(pair.base_median) for pair in pairs),
-                head_median_s=statistics.median(statistics.median(pair.head_median) for pair in pairs),
-                cpu_per_s=tuple(pair.cpu_share for pair in pairs),
-            )
-            r = seen.ratio
-            self._say(f"{name}: {seen.verdict}: {r.value:.3f} [{r.low:.3f}, {r.high:.3f}] of {r.n} pairs")
-            if enough(seen):
-                break
-        return row
+        """A look after so many ``pairs`` in all; INCONCLUSIVE, with the reason, where the budget is spent before."""
+        name = row.cell.name + note
+        while len(pairs) < wanted:
+            if clock.since_s(self._start_ns) > self._settings.budget_s and not whatever_it_takes:
+                budget = self._settings.budget_s
+                spent = f"the budget of {budget:.0f} s was spent after {len(pairs)} pairs of {wanted}; see --budget"
+                self._say(f"{name}: {spent}")
+                return replace(row, outcome="INCONCLUSIVE", reasons=(spent,))
+            try:
+                pairs.append(self._measure(row.cell, self._base, head, len(pairs)))
+            except ProbeFailed as reason:
+                return replace(row, outcome="CRASHED", reasons=(str(reason),))
+            self._say(f"{name}: pair {len(pairs)} of {wanted}: {math.expm1(pairs[-1].log_ratio):+.1%}")
+        seen = verdict.look([pair.logs for pair in pairs], self._settings.delta)
+        r = seen.ratio
+        self._say(f"{name}: {seen.verdict}: {r.value:.3f} [{r.low:.3f}, {r.high:.3f}] of {r.n} pairs")
+        return replace(
+            row,
+            outcome=seen.verdict,
+            looks=(seen,),
+            base_s=statistics.median(statistics.median(pair.base_min) for pair in pairs),
+            head_s=statistics.median(statistics.median(pair.head_min) for pair in pairs),
+            base_median_s=statistics.median(statistics.median(pair.base_median) for pair in pairs),
+            head_median_s=statistics.median(statistics.median(pair.head_median) for pair in pairs),
+            cpu_per_s=tuple(pair.cpu_share for pair in pairs),
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -41,6 +42,7 @@ CELLS = click.option(
         "python -m suite compare main . --exact",
         "python -m suite compare main . --intended losses --intended flops",
         "python -m suite compare . . --pairs 8",
+        "python -m suite compare . . --base-python ../old/.venv/bin/python",
         "python -m suite compare origin/main . --markdown summary.md --json compare.json --tracking-uri none",
     )
 )
@@ -60,15 +62,20 @@ CELLS = click.option(
     "--budget",
     callback=seconds,
     metavar="TIME",
-    default="15m",
+    default="30m",
     show_default=True,
-    help="After it nothing more is measured but what was slower once; the rest is inconclusive.",
+    help="Of what is timed: after it nothing more is measured but what was slower once; the rest is inconclusive.",
 )
 @click.option(
     "--intended",
     multiple=True,
     metavar="GATE",
     help=f"Tell a change of this, and do not fail: of {', '.join(INTENDED)}. May be repeated.",
+)
+@click.option(
+    "--base-python",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What runs BASE, for a change of what is installed: the Python of an environment with the old versions.",
 )
 @click.option("--exact", is_flag=True, help="Only what needs no clock: for a machine that others use as well.")
 @click.option("--strict", is_flag=True, help="Exit code 3 where a cell stays inconclusive.")
@@ -87,6 +94,7 @@ def compare(
     min_effect: float,
     budget: float,
     intended: tuple[str, ...],
+    base_python: Path | None,
     exact: bool,
     strict: bool,
     markdown: Path | None,
@@ -105,15 +113,17 @@ def compare(
 
     settings = Settings(pairs, min_effect, budget, exact, intended)
     sides = tree.find(base, "BASE"), tree.find(head, "HEAD")
+    if base_python:
+        sides = replace(sides[0], python=base_python.absolute()), sides[1]
+    for path in filter(None, (json_path, markdown)):  # before the minutes that measuring takes
+        if not path.absolute().parent.is_dir():
+            raise ValueError(f"compare: {path} cannot be written: there is no folder {path.absolute().parent}")
     cells = comparing.plan_cells(str(Path(plan).resolve()) if plan.endswith(".toml") else plan, *sides)
 
     def say(line: str) -> None:
         click.echo(line, err=True)
 
-    try:
-        found = comparing.compare(*sides, cells, settings, say)
-    except KeyboardInterrupt:
-        ctx.exit(130)
+    found = comparing.compare(*sides, cells, settings, say)
     click.echo(summary.terminal(found, strict))
     if json_path:
         json_path.write_text(summary.as_json(found, strict), encoding="utf-8")

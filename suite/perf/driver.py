@@ -17,6 +17,7 @@ from typing import Any
 
 import suite
 from suite.executors.process import environment
+from suite.perf.tree import Tree
 from suite.spec.cell import Cell
 
 HERE = Path(suite.__file__).resolve().parents[1]
@@ -50,12 +51,15 @@ class Block:
 class Probe:
     """One process that times a cell on command. ``told`` is what it said once it was warm.
 
-    tree   the checkout whose code is measured: it is found before the installed one
+    tree     the checkout whose code is measured: it is found before the installed one
+    python   the interpreter that runs it, with what is installed there
     """
 
-    def __init__(self, cell: Cell, what: str, tree: Path = HERE, check: bool = False) -> None:
+    def __init__(
+        self, cell: Cell, what: str, tree: Path = HERE, check: bool = False, python: Path = Path(sys.executable)
+    ) -> None:
         where = "" if tree == HERE else f" in {tree}"
-        self._talk = _Talk(f"{cell.name} {what}{where}", tree, environment(cell))
+        self._talk = _Talk(f"{cell.name} {what}{where}", tree, environment(cell), python)
         self._asked = {"cell": cell.as_json(), "what": what, "check": check}
         self._tree = tree
         self.told: dict[str, Any] = {}
@@ -86,9 +90,9 @@ class Probe:
         self.close()
 
 
-def cells(plan: str, tree: Path) -> list[Cell]:
+def cells(plan: str, tree: Tree) -> list[Cell]:
     """The cells of a plan as a checkout has them; ProbeRefused where it does not know the plan."""
-    talk = _Talk(f"plan {plan} in {tree}", tree, dict(os.environ))
+    talk = _Talk(f"plan {plan} in {tree.path}", tree.path, dict(os.environ), tree.python)
     try:
         return [Cell.from_json(data) for data in talk.ask({"plan": plan}, RUN_S)["cells"]]
     except TypeError as error:  # a setting that this checkout's Cell does not have
@@ -100,12 +104,12 @@ def cells(plan: str, tree: Path) -> list[Cell]:
 class _Talk:
     """A process, and JSON lines to and from it: one answer a question."""
 
-    def __init__(self, name: str, tree: Path, variables: dict[str, str]) -> None:
+    def __init__(self, name: str, tree: Path, variables: dict[str, str], python: Path) -> None:
         self.name = name
         paths = [str(tree), *filter(None, [variables.get("PYTHONPATH")])]
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(BOOT)],
+            [str(python), "-P", str(BOOT)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

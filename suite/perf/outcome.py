@@ -31,14 +31,14 @@ class Settings:
     """How to compare. ``looks``: pairs after which to decide.
 
     delta     the least slow-down that matters, 0.02 = 2 %
-    budget_s  seconds after which no pair is begun, but for what is REGRESSED and measured again
+    budget_s  seconds of timing after which no pair is begun, but for what is REGRESSED and measured again
     exact     only what needs no clock
     intended  gates that are told and do not fail, of `gates.INTENDED`
     """
 
     looks: tuple[int, ...] = (6, 12)
     delta: float = 0.02
-    budget_s: float = 900.0
+    budget_s: float = 1800.0
     exact: bool = False
     intended: tuple[str, ...] = ()
 

@@ -151,12 +151,12 @@ def _finite(cell: Cell, losses: list[float]) -> list[float]:
 
 
 def _built(cell: Cell, net: Net, start: Snapshot) -> tuple[Model, dict[str, Any]]:
-    """The model, and the seconds of its framework's import and of building it."""
+    """The model; the seconds of its framework's import and of building it, and what it says of itself."""
     module, import_s = clock.seconds(lambda: registry.backend(cell.backend))
     registry.implementation(module, cell.arch, cell.impl)
     _, setup_s = clock.seconds(lambda: cells.setup(cell.backend, cell.precision, cell.device, cell.threads))
     model, build_s = clock.seconds(lambda: module.build(net, cell.impl, cell.optim, start, cell.precision, cell.device))
-    return model, {"import_s": import_s + setup_s, "build_s": build_s}
+    return model, {"import_s": import_s + setup_s, "build_s": build_s, "versions": module.versions()}
 
 
 def _examine(cell: Cell, net: Net, model: Model, batches: list[Batch], start: Snapshot, together: int) -> float:

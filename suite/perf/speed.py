@@ -92,6 +92,7 @@ def measure(group: Group, out: Path, say: Say, sets: int, rounds: int, slow: boo
         "shape": group.shape.name,
         "arch": group.arch,
         "subject": group.subject,
+        "environment": _shared_out(found),
         "candidates": found,
         "unsupported": unsupported,
         "started": start,
@@ -144,10 +145,20 @@ def _offered(group: Group, slow: bool) -> tuple[dict[str, Cell], dict[str, str]]
 def _kept(cell: Cell, told: Data) -> Data:
     """A candidate before its first set: of each process's surroundings only what may differ, threads and variables."""
     pools = {pool["internal_api"]: pool["num_threads"] for pool in told["facts"]["thread_pools"]}
+    pools |= {name: n for name, n in told.get("versions", {}).items() if name.endswith("threads")}
     kept: Data = {name: told[name] for name in ("ran", "parameters", "losses") if name in told}
     kept |= {name: _short(told[name]) for name in ("import_s", "build_s", "first_s") if name in told}
     kept |= {"pools": pools, "environment": told["facts"]["environment"]}
     return {"cell": cell.as_json(), "key": cell.key, "told": kept, "sets": []}
+
+
+def _shared_out(candidates: Data) -> Data:
+    """Take the variables that all processes have out of each; those."""
+    each = [candidate["told"] for candidate in candidates.values()]
+    shared = dict(set.intersection(*(set(told["environment"].items()) for told in each)))
+    for told in each:
+        told["environment"] = {name: v for name, v in told["environment"].items() if name not in shared}
+    return dict(sorted(shared.items()))
 
 
 def _set(

@@ -148,7 +148,7 @@ def _end(found: Comparison, strict: bool) -> str:
 
 
 def _side(tree: Tree) -> dict[str, str]:
-    return {"name": tree.name, "revision": tree.revision, "path": str(tree.path)}
+    return {"name": tree.name, "revision": tree.revision, "path": str(tree.path), "python": str(tree.python)}
 
 
 def _row(row: Row) -> dict[str, Any]:

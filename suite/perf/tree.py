@@ -3,7 +3,8 @@
     <repository>/.suite/worktrees/<commit>      made when asked for, used again while it is clean; the `KEPT` last used
                                                 stay, older ones are removed
 
-Nothing is installed: both sides run in the environment of this process, each with its own code first on the path.
+Nothing is installed: both sides run in the environment of this process, each with its own code first on the path; BASE
+may have another one, whose Python is named.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,14 +22,21 @@ KEPT = 4
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A checkout. ``name`` is what was asked for, ``revision`` its commit, with "+" where the files differ from it."""
+    """A checkout.
+
+    name       what was asked for
+    revision   its commit, with "+" where the files differ from it
+    python     what runs it
+    """
 
     name: str
     path: Path
     revision: str
+    python: Path = Path(sys.executable)
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.revision})" if self.revision else self.name
+        by = "" if self.python == Path(sys.executable) else f" by {self.python}"
+        return (f"{self.name} ({self.revision})" if self.revision else self.name) + by
 
 
 def find(name: str, side: str, here: Path | None = None) -> Tree:

@@ -23,25 +23,29 @@ from suite.spec import network, params
 from suite.spec.cell import Cell, Options
 from suite.spec.contract import Batch, Net, Signature
 
-STOCK = {"pytorch": ("pytorch",), "tensorflow": ("tensorflow",), "jax": ("flax", "haiku")}  # JAX itself ships none
+# whose layer a backend is compared with, the fastest of them; JAX itself ships none
+STOCK = {"pytorch": ("pytorch",), "tensorflow": ("tensorflow", "keras_jit"), "jax": ("flax", "haiku")}
 # column -> what stands in it
 LEGEND = {
     "ms": "the fastest call of a block; of a set's rounds the median, of the sets the geometric mean",
     "95 %": "its interval: Student's, over sets of fresh processes, of logarithms. Whether one candidate is faster than"
     " another is said by a paired ratio, not by two intervals: a round that was slow for one was slow for all",
-    "p50, ms": "of all timed calls of a set; the median over sets",
-    "p99, ms": "the same, where a set has at least 100 calls",
+    "p50, ms": "of all timed calls of a set; the median over sets. Where some make several updates in one call, of the"
+    " means of so many in a row",
+    "p99, ms": "the same, where a set has more than 100 of them",
     "tokens/s": "steps of sequences that a call reads (of decoding: may write), pads left out",
-    "GFLOP/s": "the operations of a step's matrix products by formula, pads counted, over ms",
+    "GFLOP/s": "of a training step: the operations of its matrix products by formula, pads counted, over ms",
     "share of products": "the time of these products alone, done by NumPy's library in the same rounds, over the time"
-    " of the step: 1 would be a step that does nothing else, in products of that speed",
-    "times stock": "stock / this, paired by round: above 1 it is faster than its framework's own layer. JAX has none:"
-    " flax stands for it, or haiku where the gate resets before the product",
-    "others": "processors that other processes used meanwhile, in the worst set",
+    " of a training step: 1 would be a step that does nothing else, in products of that speed",
+    "times stock": "stock / this, paired by round: above 1 it is faster than its framework's own layer; in TensorFlow,"
+    " than the faster of Keras' with and without XLA. JAX has none: flax stands for it, or haiku; the faster where both"
+    " have the cell",
+    "others": "processors that other processes used meanwhile, in the worst set, as far as ticks of 10 ms tell",
     "first call, s": "with tracing and compiling, once, in a process that has the machine for itself",
     "import, s": "of the framework, and of setting it up, once",
 }
 ENOUGH = 100  # calls of a set, for its 99th percentile not to be its slowest call
+ONE = ("latency", "stream")  # subjects of one sequence
 SHORT = ("small", "braun", "long")  # the columns of the README
 Data = dict[str, Any]
 
@@ -91,9 +95,9 @@ def markdown(groups: list[Data]) -> Iterator[str]:
         rounds = len(first["sets"][0]["min"])
         yield f"\n## {title(data)}\n"
         shaped = shape(data["shape"])
-        yield ("" if shaped.sweep else f"{shaped.sizes['what']}: ") + _shape(first["cell"])
+        yield ("" if shaped.sweep else f"{shaped.sizes['what']}: ") + _shape(first["cell"], data["subject"])
         yield f"{len(first['sets'])} sets of processes, {rounds} rounds each"
-        yield f"{_work(first['cell'])}\n"
+        yield f"{_work(first['cell'])}\n" if data["subject"] == "step" else ""
         yield f"| | {' | '.join(LEGEND)} |"
         yield "|---" + "|--:" * len(LEGEND) + "|"
         for name in _fastest_first(data):
@@ -123,7 +127,7 @@ def short(groups: list[Data]) -> str:
     names = dict.fromkeys(name for shape in columns for name in _fastest_first(found[shape]))
     lines = [f"| | {' | '.join(columns)} |", "|---|" + "--:|" * len(columns)]
     lines += [f"| {name} | {' | '.join(_short(found[shape], name) for shape in columns)} |" for name in names]
-    cells = [f"{shape}: {_shape(next(iter(found[shape]['candidates'].values()))['cell'])}" for shape in columns]
+    cells = [f"{shape}: {_shape(next(iter(found[shape]['candidates'].values()))['cell'], 'step')}" for shape in columns]
     told = f"- measured on {_where(found[columns[0]]['facts'])}"
     return "\n".join([*lines, "", *(f"- {cell}" for cell in cells), told])
 
@@ -142,10 +146,10 @@ def _short(data: Data, name: str) -> str:
 
 def stock(data: Data, name: str) -> Data | None:
     """The layer that a candidate is compared with: its framework's own, or what people take in its place."""
-    for library in STOCK.get(name.split()[0], ()):
-        if found := data["candidates"].get(f"{library} stock{name.partition(',')[1]}{name.partition(',')[2]}"):
-            return dict(found)
-    return None
+    _, comma, called = name.partition(",")
+    names = [f"{library} stock{comma}{called}" for library in STOCK.get(name.split()[0], ())]
+    found = [data["candidates"][name] for name in names if name in data["candidates"]]
+    return min(found, key=lambda candidate: seconds(candidate).value, default=None)
 
 
 def _environments(groups: list[Data]) -> Iterator[str]:
@@ -153,7 +157,8 @@ def _environments(groups: list[Data]) -> Iterator[str]:
     found: dict[str, dict[str, str]] = {}
     for data in groups:
         for name, candidate in data["candidates"].items():
-            found.setdefault(name.split()[0], {}).update(candidate["told"].get("environment", {}))
+            own = candidate["told"].get("environment", {})
+            found.setdefault(name.split()[0], {}).update(data.get("environment", {}) | own)
     told = {name: set(each.items()) for name, each in found.items() if each}
     common = set.intersection(*told.values()) if told else set()
     for who, what in {"the processes": common, **{name: each - common for name, each in told.items()}}.items():
@@ -167,7 +172,8 @@ def _row(data: Data, name: str, candidate: Data) -> Iterator[str]:
     yield f"{1e3 * ms.value:.4g}"
     yield f"{1e3 * ms.low:.4g} - {1e3 * ms.high:.4g}"
     yield f"{1e3 * statistics.median(s['median'] for s in sets):.4g}"
-    enough = all(s["calls"] * len(s["min"]) >= ENOUGH for s in sets)
+    together = max(c["cell"].get("steps_per_call", 1) for c in data["candidates"].values())
+    enough = all(s["calls"] // together * len(s["min"]) > ENOUGH for s in sets)
     yield f"{1e3 * statistics.median(s['p99'] for s in sets):.4g}" if enough else ""
     yield f"{_tokens(data['subject'], candidate['cell']) / ms.value:,.0f}"
     yield f"{_flops(candidate['cell']) / ms.value / 1e9:.3g}" if data["subject"] == "step" else ""
@@ -189,14 +195,15 @@ def title(data: Data) -> str:
     return f"{data['shape']} / {data['arch']} / {data['subject']}"
 
 
-def _shape(cell: Data) -> str:
+def _shape(cell: Data, subject: str) -> str:
     o, s = cell["options"], cell["sizes"]
     lengths = f", rows of {o['shortest']} to {o['time']} steps" if "shortest" in o else ""
     deep = f", {s['layers']} layers" if s["layers"] > 1 else ""
     both = ", both ways" if s["bidirectional"] else ""
     read = f"T{o['time']} I{o['features']}" if "time" in o else f"{cell['task']} E{s['embed']}"
     calls = f", {k} updates a call" if (k := cell.get("steps_per_call", 1)) > 1 else ""
-    size = f"B{cell['batch']} {read} H{s['hidden']}{lengths}{deep}{both}{calls}"
+    rows = 1 if subject in ONE else cell["batch"]
+    size = f"B{rows} {read} H{s['hidden']}{lengths}{deep}{both}{calls}"
     return f"{size}; {cell['precision']}, {cell['threads']} thread(s)"
 
 
@@ -230,7 +237,7 @@ def _work(told: Data) -> str:
 def _tokens(subject: str, told: Data) -> int:
     """How many steps of sequences one call reads, or writes."""
     cell = Cell.from_json(told)
-    signature, batch = _batch(cell.task, cell.options, 1 if subject in ("latency", "stream") else cell.batch)
+    signature, batch = _batch(cell.task, cell.options, 1 if subject in ONE else cell.batch)
     if subject == "decode":
         return cell.batch * signature.longest_target
     return 1 if subject == "stream" else int(batch.lengths.sum())

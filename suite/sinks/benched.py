@@ -1,4 +1,4 @@
-"""One file of pytest-benchmark as one run in the store, tagged suite.role = bench; a table of its medians is its note.
+"""One file of pytest-benchmark as one run in the store, tagged suite.role = perf; a table of its medians is its note.
 
     params     the machine, the versions, the revision, the backend: what tests/perf/conftest.py puts into the file
     metrics    "<group>/<name>/min_ms", ".../median_ms", ".../iqr_ms"
@@ -35,7 +35,7 @@ def send(path: Path, uri: str | None, results: Path) -> str:
     sink = Sink(uri, results, "bench")
     if not sink.online:
         return sink.why_offline
-    own = {"suite.role": "bench", "suite.digest": hashlib.sha256(path.read_bytes()).hexdigest()}
+    own = {"suite.role": "perf", "suite.digest": hashlib.sha256(path.read_bytes()).hexdigest()}
     try:
         before = runs.search(sink.client, sink.experiment, own)
         if any(run.info.status == "FINISHED" for run in before):

@@ -3,8 +3,8 @@
     python -m pytest tests/perf/bench_kernels.py --backend jax --benchmark-json .benchmarks/jax.json
 
 One framework a process. `extra_info` has the cell, the kernels that ran, the parameters, the seconds of the first call,
-and of steps and products the floating-point operations and what they make a second at the median. A step's are counted
-by formula, which has one product more than the first layer's backward pass needs; those of the products are their own.
+and of steps and products the floating-point operations and what they make a second at the median: a step's by formula,
+those of the products their own.
 """
 
 from __future__ import annotations
