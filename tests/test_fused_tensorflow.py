@@ -232,7 +232,7 @@ def faults() -> dict[str, str]:
 def main() -> dict[str, Any]:
     """What TensorFlow has to say to the tests above."""
     backend.setup("float64", "cpu", 1)
-    from backends.tensorflow import fused
+    from backends.tensorflow import fused, slabs
     from backends.tensorflow.cells import CELLS
     from backends.tensorflow.fused import loop, make
     from backends.tensorflow.fused_cells import CELLS as DERIVED
@@ -248,11 +248,11 @@ def main() -> dict[str, Any]:
         return honest(one, first, read, reverse, numbers)
 
     whole = {name: against_scan(name, way == "bwd", loop) for name, way in WAYS.items()}
-    large, fused.SLAB = fused.SLAB, 4 * 3 * 4  # four steps of the three rows and four units of `against_scan`
+    large, slabs.SLAB = slabs.SLAB, 4 * 3 * 4  # four steps of the three rows and four units of `against_scan`
     in_slabs = {name: against_scan(name, way == "bwd", loop, steps=12) for name, way in WAYS.items()}
     honest, fused.in_slabs = fused.in_slabs, forgetting
     forgotten = against_scan("gru", False, loop, steps=12)
-    fused.in_slabs, fused.SLAB = honest, large
+    fused.in_slabs, slabs.SLAB = honest, large
     return {
         "against scan": whole,
         "in slabs": in_slabs,

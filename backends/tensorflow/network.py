@@ -45,6 +45,10 @@ class Runner(Protocol):
         """x (B, T, I), state (B, H) each -> top outputs (B, T, F) and final states; taps (T, B, H): see `flow`."""
         ...
 
+    def reader(self) -> Runner:
+        """The same layers, on the same variables, for where nobody asks for a derivative."""
+        ...
+
     def ran(self) -> set[str]:
         """What executes, one phrase for each path taken."""
         ...

@@ -11,12 +11,14 @@ Reading a TensorArray by index would make its gradient an array of all T element
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import tensorflow as tf
 
 from backends.tensorflow.cells import CELLS, State, Step, Weights, before_loop, inputs
 from backends.tensorflow.layout import identity
+from backends.tensorflow.slabs import in_slabs, over_time
 from suite.spec.contract import Net
 from suite.spec.dropout import NONE, Masks, site
 from suite.spec.params import link, of, shapes, stack
@@ -57,6 +59,30 @@ def scan(
         input_handle=outputs, element_shape=h.shape, element_dtype=h.dtype, num_elements=steps
     )
     return tf.where(valid, tf.reverse(y, [0]) if reverse else y, tf.zeros((), h.dtype)), state
+
+
+def outputs(
+    step: Step, p: Weights, x: tf.Tensor, valid: tf.Tensor, state: State, reverse: bool, taps: State | None
+) -> tuple[tf.Tensor, State]:
+    """As `scan`, but for x (T, B, I) and compiled by XLA, where nobody asks for a derivative: there are no taps.
+
+    The input's share is cut into gates before the loop: cut at every step, XLA's loop of a GRU takes twice as long at
+    B32 T50 H64, and 1.3 times at B64 T100 H320. A training step gains nothing by it.
+    """
+    assert taps is None, "taps are to be differentiated by"
+    zero, numbers = tf.zeros((), x.dtype), state[0].shape.num_elements()
+
+    def one(state: State, m: tf.Tensor, *shares: tf.Tensor) -> tuple[State, State]:
+        new = step(p, tf.concat(shares, 1), state)  # the step cuts it again, and XLA sees through both
+        state = tuple(tf.where(m, n, s) for n, s in zip(new, state, strict=True))
+        return state, (tf.where(m, state[0], zero),)
+
+    def slab(state: State, m: tf.Tensor, x: tf.Tensor) -> tuple[State, State]:
+        a = inputs(step, p, x)
+        return over_time(one, state, (m, *tf.split(a, a.shape[2] // state[0].shape[1], 2)), reverse)
+
+    final, (y,) = in_slabs(slab, state, (valid, x), reverse, numbers)
+    return y, final
 
 
 class Scan:
@@ -102,6 +128,14 @@ class Scan:
                 y += tf.tensordot(kept, self.params[name], 1) if name in self.params else kept
             x = y
         return tf.transpose(x, (1, 0, 2)), final
+
+    def reader(self) -> Scan:
+        """The same layers for where nobody asks for a derivative."""
+        if not self.compiled:
+            return self
+        other = copy.copy(self)
+        other._loop, other._share = outputs, lambda step, p, x: x
+        return other
 
     def ran(self) -> set[str]:
         """What executes."""

@@ -90,6 +90,10 @@ class Stock:
             final |= zip(names, last, strict=True)
         return x, final
 
+    def reader(self) -> Stock:
+        """These layers: they read as they train."""
+        return self
+
     def ran(self) -> set[str]:
         """The layer and its kernels."""
         kernels = "cuDNN" if self._cudnn else "Keras' tf.while_loop"

@@ -37,6 +37,7 @@ class Trainer:
         self._net, self._optim, self._precision, self._device = net, optim, precision, device
         self._dtype = tf.as_dtype(precision)
         self._stacks = {prefix: make(net, prefix, self._dtype, device) for prefix in stacks(net)}
+        self._readers = {prefix: runner.reader() for prefix, runner in self._stacks.items()}
         self._layout: Layout = identity(shapes(net))
         self._params: Weights = {}
         for runner in self._stacks.values():
@@ -181,10 +182,10 @@ class Trainer:
         return loss_rows(self._net.signature, outputs, batch)
 
     def _forward(self, batch: Data, state: Named) -> tuple[tf.Tensor, Named]:
-        return network.forward(self._net, self._stacks, self._params, batch, state)
+        return network.forward(self._net, self._readers, self._params, batch, state)
 
     def _decode(self, batch: Data) -> tf.Tensor:
-        return network.decode(self._net, self._stacks, self._params, batch)
+        return network.decode(self._net, self._readers, self._params, batch)
 
     def _zero_state(self, batch: Data) -> Named:
         return network.zero_state(self._net, batch.x.shape[0], self._dtype)

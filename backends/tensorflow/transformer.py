@@ -54,6 +54,10 @@ class Blocks:
             n = block(of(p, layer), n, seen, net.sizes.heads, of(masks, layer), memory, memory_valid)
         return tf.where(valid[..., None], layer_norm(of(p, f"{tower.prefix}ln/"), n), tf.zeros((), n.dtype))
 
+    def reader(self) -> Blocks:
+        """These layers: they read as they train."""
+        return self
+
     def ran(self) -> set[str]:
         """What executes."""
         return {f"matrix products in a tf.function{' compiled by XLA' * self.compiled}"}
