@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from suite.record import Record
 from suite.sinks import mlflow as sinks
 from suite.sinks import rows, runs
 from suite.sinks.mlflow import Sink
@@ -42,18 +43,24 @@ def test_replay_equals_live_and_twice_is_once(results: Path, template: Path, tmp
     assert b.info.start_time == rows.milliseconds(r.started)
 
 
-def test_sync_completes_a_run_that_was_cut_off(results: Path) -> None:
-    r = here(ok(cell()))
+def cut_off(results: Path, r: Record, curve: str) -> tuple[Sink, Any, Any]:
+    """A cell whose tracker was gone after ``curve``, and that sync has sent: the store, its run before and after."""
     sink = Sink(None, results, PLAN)
     sink.sweep(PLAN, "", 1)
     folder = write_folder(results, r)
-    (folder / "metrics.jsonl").write_text("".join(curve_lines(r.cell, 50)), encoding="utf-8")
+    (folder / "metrics.jsonl").write_text(curve, encoding="utf-8")
     sink.start(r.cell)
     sink.feed(r.cell, folder)
     (before,) = cells(sink)
     write_folder(results, r)
     assert sinks.sync(results) == 1
     (after,) = cells(sink)
+    return sink, before, after
+
+
+def test_sync_completes_a_run_that_was_cut_off(results: Path) -> None:
+    r = here(ok(cell()))
+    sink, before, after = cut_off(results, r, "".join(curve_lines(r.cell, 50)))
     assert after.info.run_id == before.info.run_id
     assert after.info.status == "FINISHED"
     assert len(history(sink, after, "train/loss")) == 200
@@ -99,17 +106,8 @@ def test_sync_completes_a_run_wherever_its_tracker_died(results: Path, monkeypat
 
 def test_an_earlier_attempt_never_mixes_into_a_later_one(results: Path) -> None:
     r = here(ok(cell()))
-    sink = Sink(None, results, PLAN)
-    sink.sweep(PLAN, "", 1)
-    folder = write_folder(results, r)
     earlier = "".join(curve_lines(r.cell, 50)).replace(str(START_MS)[:6], str(START_MS - 10**8)[:6])
-    (folder / "metrics.jsonl").write_text(earlier, encoding="utf-8")
-    sink.start(r.cell)
-    sink.feed(r.cell, folder)
-    (before,) = cells(sink)
-    write_folder(results, r)
-    assert sinks.sync(results) == 1
-    (after,) = cells(sink)
+    sink, before, after = cut_off(results, r, earlier)
     assert after.info.run_id != before.info.run_id
     assert [p[0] for p in history(sink, after, "train/loss")] == list(range(1, 201))
     sink.start(r.cell)  # run once more: the dashboard shows a cell of a plan once
