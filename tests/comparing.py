@@ -12,6 +12,7 @@ import numpy as np
 
 from suite.perf.compare import compare
 from suite.perf.gates import Exact
+from suite.perf.machine import Around
 from suite.perf.outcome import Comparison, Settings
 from suite.perf.paired import Pair
 from suite.perf.tree import Tree
@@ -20,7 +21,7 @@ from suite.spec.random import Stream
 
 BASE, HEAD = Tree("old", Path("/old"), "0123456789ab"), Tree(".", Path("/new"), "ba9876543210+")
 CELLS = [Cell("hmm_tag", arch, "jax") for arch in ("gru", "lstm")]
-EXACT = Exact(1000, 2_000_000, (2.0, 1.9, 1.8), 0, 1.0, "a loop", 0.5)
+EXACT = Exact(1000, 2_000_000, (2.0, 1.9, 1.8), 0, 1.0, "a loop", 0.5, 300)
 BETWEEN, WITHIN = 0.023, 0.01  # spread of log-ratios: between processes on a busy machine, between blocks of a pair
 QUIET = 0.008
 Planted = Callable[[Cell, bool, int], float]  # (cell, whether HEAD is BASE, how often it was measured) -> head / base
@@ -63,7 +64,7 @@ class World:
         (blocks,) = logs(self.stream, self.ratio(cell, same, times), 1, self.between)
         ones = tuple(0.01 for _ in blocks)
         slow = tuple(0.01 * math.exp(x) for x in blocks)
-        return Pair(ones, slow, ones, slow, 0.98)
+        return Pair(ones, slow, ones, slow, Around(0.98, 2, (3e-3, 4e-3)))
 
     def compare(self, **settings: Any) -> Comparison:
         """The comparison of `BASE` and `HEAD` in this world."""

@@ -67,7 +67,7 @@ def planted(folder: Path, damage: Callable[[dict[str, Any]], object] = lambda da
 
 
 def sent(results: Path) -> tuple[Any, list[Any]]:
-    """The store's client, and the runs of the role bench."""
+    """The store's client, and the runs of the role perf."""
     sink = Sink(None, results, "bench")
     assert sink.online, sink.why_offline
     return sink.client, runs.search(sink.client, sink.experiment, {"suite.role": "perf"})
@@ -169,7 +169,8 @@ def test_one_of_them_runs_and_a_store_that_is_down_loses_no_file(results: Path) 
     (step,) = data["benchmarks"]
     assert (data["backend"], step["name"], step["stats"]["rounds"]) == ("reference", "test_step[scan-gru_before]", 30)
     more = step["extra_info"]
-    assert set(more) == {"cell", "ran", "parameters", "first_s", "flops", "gflop_per_s"}
+    assert set(more) == {"cell", "ran", "parameters", "first_s", "gemm_s", "flops", "gflop_per_s"}
+    assert more["gemm_s"] > 0
     assert more["gflop_per_s"] == pytest.approx(more["flops"] / step["stats"]["median"] / 1e9)
     assert "node" not in data["machine_info"], "it would name the machine"
     assert {pool["num_threads"] for pool in data["machine_info"]["thread_pools"]} == {1}

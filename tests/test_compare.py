@@ -32,6 +32,7 @@ def test_a_slower_cell_fails_once_it_is_slower_twice() -> None:
     text = summary.terminal(found)
     assert "REGRESSED (1 of 2): slower, seen twice" in text
     assert text.endswith("slower, or not the same work (exit code 1)")
+    assert ", 0.98 cpu s a timed s, 48 switches; a fixed matrix product took 3 to 4 ms around the pairs" in text
     assert any(line.startswith(f"{LSTM}, again: REGRESSED: 1.") for line in world.said)
 
 
@@ -83,7 +84,8 @@ def test_a_machine_that_drifts_tells_no_speed() -> None:
 
 GATES = {
     "parameters": ({"parameters": 1001}, "parameters: 1001, were 1000"),
-    "operations": ({"flops": 3_000_000}, "flops: 3000000, were 2000000"),
+    "another formula": ({"flops": 3_000_000}, "flops: 3000000, were 2000000"),
+    "a second product": ({"operations": 301}, "an update consists of 301 operations, was 300"),
     "compiles again": ({"compiled": 8}, "compiles 8 times in 8 updates after it was warm, was 0"),
     "reads in the step": ({"reads": 2.0}, "the host reads values 2 times an update, was 1"),
     "another loss": ({"losses": (2.0, 1.9001, 1.8)}, "the loss of update 2 is 1.9001, was 1.9: 5.3e-05 apart, "),
@@ -104,7 +106,8 @@ def test_a_gate_needs_no_clock(name: str, between: float) -> None:
     assert world.compare(exact=True).exit_code() == 1
 
 
-INTENTIONS = ("parameters", "flops", "compiled", "reads", "losses", "losses")  # of `GATES`, in their order
+# of `GATES`, in their order
+INTENTIONS = ("parameters", "flops", "operations", "compiled", "reads", "losses", "losses")
 
 
 @pytest.mark.parametrize(("name", "gate"), list(zip(GATES, INTENTIONS, strict=True)))
@@ -131,7 +134,7 @@ def test_what_is_meant_excuses_nothing_else() -> None:
 
 
 def test_what_is_better_or_within_rounding_passes_the_gates() -> None:
-    told = {"compiled": 0, "reads": 0.5, "losses": (2.0, 1.9, 1.8000001)}
+    told = {"compiled": 0, "reads": 0.5, "operations": 299, "losses": (2.0, 1.9, 1.8000001)}
     found = World(told={("base", "gru"): {"compiled": 3}, ("head", "gru"): told}).compare(exact=True)
     assert outcomes(found) == ["EXACT", "EXACT"]
     assert found.exit_code(strict=True) == 0
@@ -139,7 +142,7 @@ def test_what_is_better_or_within_rounding_passes_the_gates() -> None:
 
 
 def test_a_base_that_counts_nothing_excuses_no_compilation() -> None:
-    nothing = {"compiled": None, "reads": None}
+    nothing = {"compiled": None, "reads": None, "operations": None}
     world = World(told={("base", "gru"): nothing, ("base", "lstm"): nothing, ("head", "gru"): {"compiled": 1}})
     assert outcomes(world.compare(exact=True)) == ["CHANGED", "EXACT"]
 

@@ -9,12 +9,14 @@ import pytest
 
 from suite import stats
 from suite.perf import paired, verdict
+from suite.perf.machine import Around
 from suite.perf.paired import Pair
 from suite.perf.verdict import ALPHA, Look
 from suite.spec.random import Stream
 from tests.comparing import logs
 
 DELTA = 0.02
+AROUND = Around(1.0, 0, (3e-3, 3e-3))
 
 
 def decided(stream: Stream, ratio: float, pairs: int) -> str:
@@ -106,7 +108,7 @@ def test_the_canary() -> None:
 
 
 def test_a_pair_is_the_median_of_its_blocks() -> None:
-    pair = Pair((1.0, 1.0, 2.0), (1.1, 9.0, 2.2), (1.0,) * 3, (1.0,) * 3, 1.0)
+    pair = Pair((1.0, 1.0, 2.0), (1.1, 9.0, 2.2), (1.0,) * 3, (1.0,) * 3, AROUND)
     assert math.exp(pair.log_ratio) == pytest.approx(1.1)
     ratio = paired.ratio([pair] * 3)
     assert (ratio.value, ratio.n) == (pytest.approx(1.1), 3)
@@ -129,7 +131,7 @@ class Fake:
         from suite.perf.driver import Block
 
         self.log.append(f"{self.name}{count}")
-        return Block((self.seconds,) * count, self.seconds * count, 0)
+        return Block((self.seconds,) * count, self.seconds * count, 1)
 
     def __enter__(self) -> Fake:
         return self
@@ -153,4 +155,7 @@ def test_blocks_take_turns_and_have_as_many_calls(number: int) -> None:
     assert set(log[2:4]) == {"ready a", "ready b"}, "side by side, and nothing is timed before both are warm"
     assert log[4:] == [f"{x}4", f"{y}4", *order, f"end {y}", f"end {x}"]
     assert math.exp(pair.log_ratio) == pytest.approx(2.0)
-    assert pair.cpu_share == pytest.approx(1.0)
+    assert pair.around.cpu_per_s == pytest.approx(1.0)
+    assert pair.around.switches == 8, "of every block that counts"
+    assert len(pair.around.product_s) == 2
+    assert all(0 < s < 1 for s in pair.around.product_s)

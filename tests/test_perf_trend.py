@@ -13,10 +13,12 @@ from click.testing import CliRunner
 from suite import api, cli
 from suite.perf import trend
 from suite.perf.driver import ProbeFailed
+from suite.perf.machine import Around
 from suite.perf.paired import Pair
 from suite.spec.cell import Cell
 
 CELL = Cell("hmm_tag", "gru", "jax")
+AROUND = Around(1.0, 0, (3e-3, 3e-3))
 
 
 def nights(*ratios: float, cpu: str = "fast") -> list[dict[str, Any]]:
@@ -43,7 +45,7 @@ def test_it_says_nothing_of_few_nights_or_of_other_machines() -> None:
 def test_a_night_holds_medians() -> None:
     def measure(cell: Cell, number: int) -> Pair:
         step = 0.03 if number == 1 else 0.02
-        return Pair((0.01, 0.01), (step, step), (1.0, 1.0), (1.0, 1.0), 1.0)
+        return Pair((0.01, 0.01), (step, step), (1.0, 1.0), (1.0, 1.0), AROUND)
 
     said: list[str] = []
     one = trend.night([CELL], said.append, measure)
@@ -57,7 +59,7 @@ def test_a_cell_that_fails_costs_no_night() -> None:
     def measure(cell: Cell, number: int) -> Pair:
         if cell.arch == "lstm":
             raise ProbeFailed("lstm step: ended with exit code 1: KeyError: 'U'")
-        return Pair((0.01,), (0.02,), (1.0,), (1.0,), 1.0)
+        return Pair((0.01,), (0.02,), (1.0,), (1.0,), AROUND)
 
     said: list[str] = []
     lost = replace(CELL, arch="lstm")

@@ -12,7 +12,7 @@ from suite import registry
 from suite.perf import probe
 from suite.spec import network, params
 from suite.spec.cell import Cell
-from suite.spec.contract import Batch, Net, Optim, Sizes, Snapshot
+from suite.spec.contract import Batch, Net, Optim, Sizes, Snapshot, StepResult
 
 LABEL = Cell(
     task="noise",
@@ -68,6 +68,17 @@ def test_decoding_writes_tokens() -> None:
 def test_a_loss_that_is_no_number_is_not_timed() -> None:
     with pytest.raises(RuntimeError, match="the loss of update 2 is nan"):
         probe._finite(LABEL, [2.3, float("nan"), 2.2])
+
+
+def test_a_loss_that_becomes_no_number_while_it_is_timed_ends_the_probe() -> None:
+    losses = iter([2.3, 2.2, float("nan")])
+
+    def call() -> list[StepResult]:
+        return [StepResult(next(losses), 1.0, {})]
+
+    assert len(probe._timed(call, lambda: None, 2)["seconds"]) == 2
+    with pytest.raises(RuntimeError, match="the loss is nan after 1 timed updates"):
+        probe._timed(call, lambda: None, 1)
 
 
 @pytest.mark.parametrize(("what", "order"), [("forward", ["called", "examined", "called"]), ("step", ["examined"])])

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from suite import cli
 from suite.perf import plausible, speed
 from suite.perf.driver import Block, ProbeFailed, ProbeRefused
-from suite.report import kernels
+from suite.report import speed_page
 from suite.spec.cell import Cell
 
 PUBLISHED = Path(__file__).parents[1] / "results" / "published" / "speed"
@@ -24,7 +24,7 @@ class Planted:
 
     asked: ClassVar[list[tuple[str, int]]]
 
-    def __init__(self, cell: Cell, what: str, check: bool) -> None:
+    def __init__(self, cell: Cell, what: str, check: bool = False, of: str = "") -> None:
         self.name = what if what == "gemm" else cell.impl
         self.told: dict[str, Any] = {}
         self.asked.append((f"start {self.name}", int(check)))
@@ -154,10 +154,10 @@ def test_where_nobody_tells_what_others_do_nothing_is_told(
     monkeypatch.setattr(speed.machine, "busy_s", lambda: None)
     data = json.loads(measure(tmp_path).read_text())
     assert {s["foreign_per_s"] for c in data["candidates"].values() for s in c["sets"]} == {None}
-    assert "| 0.00 |" not in "\n".join(kernels.markdown([data]))
+    assert "| 0.00 |" not in "\n".join(speed_page.markdown([data]))
 
 
-@pytest.mark.parametrize("subject", ["forward", "step"])  # a step's products alone are no candidate
+@pytest.mark.parametrize("subject", ["decode", "step"])  # products alone are no candidate
 def test_a_group_of_which_nothing_runs_is_not_written(subject: str, planted: type[Planted], tmp_path: Path) -> None:
     group = speed.group("small", "gru", subject, [], [], ["flax"], threads=2)
     with pytest.raises(RuntimeError, match=f"{subject}: nothing of it runs here: flax stock: there is no such layer"):
@@ -193,4 +193,5 @@ def test_outputs_that_take_longer_than_what_computes_them_too_are_refused(
 
 @pytest.mark.parametrize("path", sorted(PUBLISHED.glob("*.json")), ids=lambda path: path.stem)
 def test_what_is_published_can_be_believed(path: Path) -> None:
-    assert list(plausible.gates(json.loads(path.read_text(encoding="utf-8")))) == []
+    data = json.loads(path.read_text(encoding="utf-8"))
+    assert [*plausible.gates(data), *speed._beside(data, PUBLISHED.parent)] == []

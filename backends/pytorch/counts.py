@@ -1,12 +1,15 @@
-"""What speed depends on and no clock is needed for: how often PyTorch compiles, and the type whose values are read."""
+"""What speed depends on and no clock is needed for: how often PyTorch compiles, what it runs, whose values are read."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from backends.pytorch.network import Data
 from backends.pytorch.trainer import Trainer
 
 
@@ -18,6 +21,26 @@ def compiled(model: Trainer) -> Callable[[], int]:
         return int(sys.modules[dynamo].counters["stats"]["unique_graphs"]) if dynamo in sys.modules else 0
 
     return graphs
+
+
+class _Dispatched(TorchDispatchMode):
+    """Counts what is dispatched while it is entered."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run it as it is."""
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def operations(model: Trainer, handle: Data, lr: float) -> int | None:
+    """How many operations an update dispatches, which it makes; None where torch.compile runs some unseen."""
+    if compiled(model)():
+        return None
+    with _Dispatched() as seen:
+        model.step(handle, lr)
+    return seen.count
 
 
 def tensor() -> type:

@@ -27,7 +27,7 @@ from torch.autograd.function import once_differentiable
 
 from backends.pytorch.cells import State, Step, Weights, before_loop
 from backends.pytorch.fused_cells import CELLS, Cell, Parts
-from backends.pytorch.scan import Scan
+from backends.pytorch.scan import Scan, alone, scan
 from suite.spec.contract import Net
 
 SLAB = 2**16  # numbers of one gate whose factors are computed at once, on a CPU
@@ -105,6 +105,8 @@ def loop(
     step: Step, p: Weights, a: Tensor, valid: Tensor | None, state: State, reverse: bool, taps: State | None
 ) -> tuple[Tensor, State]:
     """As `scan`: a (T, B, GH), valid (T, B, 1) or None, state (B, H) each, taps (T, B, H) each -> y and final state."""
+    if alone(a):
+        return scan(step, p, a, valid, state, reverse, taps)
     cell = CELLS[step]
     weights = [p[name] for name in cell.names]
     if cell.turned:

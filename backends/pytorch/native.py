@@ -19,7 +19,7 @@ from backends.pytorch.cells import State, Step, Weights
 from backends.pytorch.fused import cut, neighbours, split
 from backends.pytorch.fused_cells import CELLS
 from backends.pytorch.native_build import built
-from backends.pytorch.scan import Scan
+from backends.pytorch.scan import Scan, alone, scan
 from suite.spec.contract import Net, Unsupported
 
 _ADDRESS, _PAIR, _SIZE = ctypes.c_void_p, ctypes.c_void_p * 2, ctypes.c_int64
@@ -79,6 +79,8 @@ def loop(
     step: Step, p: Weights, a: Tensor, valid: Tensor | None, state: State, reverse: bool, taps: State | None
 ) -> tuple[Tensor, State]:
     """As `scan`: a (T, B, GH), valid (T, B, 1) or None, state (B, H) each, taps (T, B, H) each -> y and final state."""
+    if alone(a):
+        return scan(step, p, a, valid, state, reverse, taps)
     mask = None if valid is None else valid.contiguous()
     weights = [p[name] for name in CELLS[step].names]
     y, *final = Recurrence.apply(step, reverse, mask, a, *weights, *state, *(taps or ()))

@@ -1,4 +1,4 @@
-"""What speed depends on and no clock is needed for: how often functions are traced; the type whose values are read."""
+"""What speed depends on and no clock is needed for: how often functions are traced, to what; whose values are read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from backends.tensorflow.network import Data
 from backends.tensorflow.traced import Traced
 from backends.tensorflow.trainer import Trainer
 
@@ -22,6 +23,11 @@ def compiled(model: Trainer) -> Callable[[], int]:
         return sum(f.traces() for f in seen.values())
 
     return traces
+
+
+def operations(model: Trainer, handle: Data, lr: float) -> int | None:
+    """How many operations the graph of an update has, those of a loop's body once; nothing is run."""
+    return model._run_update.operations(handle, tf.zeros(3, model._dtype))  # lr and what goes with it
 
 
 def tensor() -> type:

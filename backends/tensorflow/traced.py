@@ -30,6 +30,11 @@ class Traced:
         trace, variables = self._traces[shapes]
         return trace._call_flat([value for value in flat if value is not None], variables)
 
+    def operations(self, *given: Any) -> int:
+        """How many operations the trace for such arguments has, with those of the functions that it calls."""
+        graph = self._function.get_concrete_function(*given).graph.as_graph_def()
+        return len(graph.node) + sum(len(function.node_def) for function in graph.library.function)
+
     def traces(self) -> int:
         """How often it has been traced; XLA compiles once a trace."""
         return int(self._function.experimental_get_tracing_count())

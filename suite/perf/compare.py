@@ -86,8 +86,8 @@ def compare(
         session = _Session(base, settings, say, measure)
         canary = session.canary(first)
         rows = session.timed(rows, head, canary)
-    shares = [share for row in (*rows, *((canary,) if canary else ())) for share in row.cpu_per_s]
-    about = machine.describe(before, statistics.median(shares) if shares else None)
+    around = [one for row in (*rows, *((canary,) if canary else ())) for one in row.around]
+    about = machine.describe(before, around)
     return Comparison(base, head, settings, tuple(rows), canary, about, started, clock.since_s(start_ns))
 
 
@@ -171,7 +171,8 @@ class _Session:
             return again
         outcome = verdict.twice(row.looks[-1].verdict, again.looks[-1].verdict)
         once = () if outcome == "REGRESSED" else (f"REGRESSED, but {again.outcome} when it was measured again",)
-        return replace(again, outcome=outcome, reasons=once, looks=(*row.looks, *again.looks))
+        looks, around = (*row.looks, *again.looks), (*row.around, *again.around)
+        return replace(again, outcome=outcome, reasons=once, looks=looks, around=around)
 
     def _look(
         self, row: Row, pairs: list[Pair], head: Tree, wanted: int, note: str, whatever_it_takes: bool = False
@@ -200,5 +201,5 @@ class _Session:
             head_s=statistics.median(statistics.median(pair.head_min) for pair in pairs),
             base_median_s=statistics.median(statistics.median(pair.base_median) for pair in pairs),
             head_median_s=statistics.median(statistics.median(pair.head_median) for pair in pairs),
-            cpu_per_s=tuple(pair.cpu_share for pair in pairs),
+            around=tuple(pair.around for pair in pairs),
         )

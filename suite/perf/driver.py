@@ -53,14 +53,21 @@ class Probe:
 
     tree     the checkout whose code is measured: it is found before the installed one
     python   the interpreter that runs it, with what is installed there
+    of       whose products "gemm" does
     """
 
     def __init__(
-        self, cell: Cell, what: str, tree: Path = HERE, check: bool = False, python: Path = Path(sys.executable)
+        self,
+        cell: Cell,
+        what: str,
+        tree: Path = HERE,
+        check: bool = False,
+        python: Path = Path(sys.executable),
+        of: str = "step",
     ) -> None:
         where = "" if tree == HERE else f" in {tree}"
         self._talk = _Talk(f"{cell.name} {what}{where}", tree, environment(cell), python)
-        self._asked = {"cell": cell.as_json(), "what": what, "check": check}
+        self._asked = {"cell": cell.as_json(), "what": what, "check": check, "of": of}
         self._tree = tree
         self.told: dict[str, Any] = {}
 

@@ -1,14 +1,15 @@
 """What must not change and needs no clock: it holds on any machine, however noisy.
 
     parameters, flops     the same network doing the same work
+    operations            of an update, as the framework is given them: a formula does not see a second product
     losses                of the first updates, equal within what rounding may move them
     compiled              in the steady state: a step that compiles again is slow for a reason
     reads                 of values by the host in one update: each waits for the device
 
 What is meant to change is named beforehand (`INTENDED`), and then only told.
 
-Where BASE counts no compilations (its backend has no ``counts``), HEAD must not have any; where it counts no reads,
-they are not compared.
+Where BASE counts no compilations (its backend has no ``counts``), HEAD must not have any; where it counts no reads or
+no operations, they are not compared.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 from suite.perf.driver import Block
 
-INTENDED = ("parameters", "flops", "losses", "compiled", "reads")
+INTENDED = ("parameters", "flops", "operations", "losses", "compiled", "reads")
 CALLS = 8  # updates watched for compilations, after the warm ones: each batch twice
 # Of losses, relative: ten times the worst between any backend and the oracle over `probe.LOSSES` updates of plan smoke,
 # which is 8.2e-8 and 4.3e-16
@@ -37,12 +38,13 @@ class Exact:
     reads: float | None
     ran: str
     first_s: float
+    operations: int | None
 
 
 def exact(told: dict[str, Any], block: Block) -> Exact:
     """From what a probe said once it was warm, and a block of `CALLS` updates."""
-    losses, reads = tuple(told["losses"]), told["reads"]
-    return Exact(told["parameters"], told["flops"], losses, block.compiled, reads, told["ran"], told["first_s"])
+    same = {name: told[name] for name in ("parameters", "flops", "reads", "ran", "first_s", "operations")}
+    return Exact(**same, losses=tuple(told["losses"]), compiled=block.compiled)
 
 
 def faults(base: Exact, head: Exact, precision: str) -> Iterator[tuple[str, str]]:
@@ -54,6 +56,8 @@ def faults(base: Exact, head: Exact, precision: str) -> Iterator[tuple[str, str]
     if (head.compiled or 0) > (base.compiled or 0):
         told = f"compiles {head.compiled} times in {CALLS} updates after it was warm, was {base.compiled or 0}"
         yield "compiled", told
+    if base.operations is not None and head.operations is not None and head.operations > base.operations:
+        yield "operations", f"an update consists of {head.operations} operations, was {base.operations}"
     if base.reads is not None and head.reads is not None and head.reads > base.reads:
         yield "reads", f"the host reads values {head.reads:g} times an update, was {base.reads:g}"
     limit = LIMITS[precision]

@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 import os
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from suite import facts
+import numpy as np
+
+from suite import clock, facts
 
 STAT = Path("/proc/stat")
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What the machine was like while two processes were timed in turn.
+
+    cpu_per_s   processor seconds a second of timed calls: below the number of threads where others ran
+    switches    how often the system took a processor away from them
+    product_s   `product_s` before them, and after them
+    """
+
+    cpu_per_s: float
+    switches: int
+    product_s: tuple[float, float]
+
+
+def product_s() -> float:
+    """Seconds of a fixed matrix product, (512, 512) by itself in float32, done here: the fastest of eight."""
+    a = np.ones((512, 512), np.float32)
+    return min(clock.seconds(lambda: a @ a)[1] for _ in range(8))
 
 
 def ticks() -> tuple[int, int]:
@@ -28,11 +53,12 @@ def busy_s() -> float | None:
     return sum(map(int, (user, nice, system, irq, softirq))) / os.sysconf("SC_CLK_TCK")
 
 
-def describe(before: tuple[float, tuple[int, int]], cpu_share: float | None) -> dict[str, Any]:
+def describe(before: tuple[float, tuple[int, int]], around: Sequence[Around]) -> dict[str, Any]:
     """The machine, its load before and now, and the share of stolen time since ``before`` (see `state`).
 
-    cpu_share   the processor seconds a second of the timed calls; None where none was timed
+    around   what it was like around each pair of processes; where none was timed, None stands in place of each number
     """
+    products = [s for one in around for s in one.product_s]
     load, (stolen, total) = before
     now, (stolen_now, total_now) = state()
     known = facts.machine()
@@ -42,7 +68,9 @@ def describe(before: tuple[float, tuple[int, int]], cpu_share: float | None) -> 
         "load_before": load,
         "load_after": now,
         "steal": (stolen_now - stolen) / max(1, total_now - total),
-        "cpu_per_s": cpu_share,
+        "cpu_per_s": statistics.median(one.cpu_per_s for one in around) if around else None,
+        "switches": sum(one.switches for one in around) if around else None,
+        "product_ms": [1e3 * min(products), 1e3 * max(products)] if around else None,
         "versions": facts.installed(),
     }
 

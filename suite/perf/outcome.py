@@ -19,6 +19,7 @@ from typing import Any, Literal
 from suite import registry
 from suite.perf import verdict
 from suite.perf.gates import INTENDED, Exact
+from suite.perf.machine import Around
 from suite.perf.tree import Tree
 from suite.perf.verdict import Look
 from suite.spec.cell import Cell
@@ -59,7 +60,7 @@ class Row:
 
     base_s, head_s   the median over pairs of the median block's fastest call, in seconds; 0 where none was timed
     base_median_s, head_median_s   the same of a block's median call
-    cpu_per_s        processor seconds a second of timed calls, of each pair
+    around           what the machine was like, of each pair
     intended         what gates said that were told to let it pass
     """
 
@@ -74,7 +75,7 @@ class Row:
     base_median_s: float = 0.0
     head_median_s: float = 0.0
     intended: tuple[str, ...] = ()
-    cpu_per_s: tuple[float, ...] = ()
+    around: tuple[Around, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

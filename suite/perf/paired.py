@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from suite import stats
+from suite.perf import machine
 from suite.perf.driver import Block
 
 BLOCK_S, FEWEST = 0.06, 4
@@ -51,7 +52,7 @@ class Pair:
     head_min: tuple[float, ...]
     base_median: tuple[float, ...]
     head_median: tuple[float, ...]
-    cpu_share: float  # processor seconds per second: below the number of threads where others ran
+    around: machine.Around
 
     @property
     def logs(self) -> tuple[float, ...]:
@@ -72,17 +73,20 @@ def measure(base: Start, head: Start, blocks: int = BLOCKS, number: int = 0) -> 
             list(pool.map(lambda probe: probe.ready(), probes))
         calls = min(length(probe) for probe in probes)  # the slower one's: the other's would take it for ever
         found: list[list[Block]] = [[], []]
+        before_s = machine.product_s()
         for k in range(blocks):
             for side in (0, 1) if k % 2 == 0 else (1, 0):
                 found[side].append(probes[side].run(calls))
+        products_s = before_s, machine.product_s()
     a, b = found if number % 2 == 0 else reversed(found)
-    took = sum(sum(block.seconds) for block in (*a, *b))
+    both_sides = (*a, *b)
+    cpu_per_s = sum(block.cpu_s for block in both_sides) / sum(sum(block.seconds) for block in both_sides)
     return Pair(
         tuple(min(block.seconds) for block in a),
         tuple(min(block.seconds) for block in b),
         tuple(statistics.median(block.seconds) for block in a),
         tuple(statistics.median(block.seconds) for block in b),
-        sum(block.cpu_s for block in (*a, *b)) / took,
+        machine.Around(cpu_per_s, sum(block.switches for block in both_sides), products_s),
     )
 
 

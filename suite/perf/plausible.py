@@ -31,7 +31,7 @@ def gates(data: Data) -> Iterator[str]:
     if not others <= MOST_OF_OTHERS:
         yield f"other processes used {others:.2f} processors meanwhile; leave the machine alone and measure again"
     least = data["candidates"].get(PRODUCTS)
-    if least and data["subject"] == "step":
+    if least:
         for name, candidate in data["candidates"].items():
             if best(candidate) < best(least) / MOST_OF_PRODUCTS:
                 yield f"{name} took {_ms(candidate)}, its matrix products alone {_ms(least)}"

@@ -1,6 +1,6 @@
 """A process that times one subject on command: JSON lines in, JSON lines out.
 
-    in    {"cell": CELL, "what": "step"}         build it, warm it up
+    in    {"cell": CELL, "what": "step"}         build it, warm it up; "of" is what "gemm" does the products of
     out   {"event": "ready", "ran": "...", "first_s": ..., "losses": [...], "reads": 1.0, ...}
     in    {"run": 20}                            time so many calls
     out   {"event": "ran", "seconds": [...], "wall_s": ..., "cpu_s": ..., "switches": 0, "compiled": 0}
@@ -10,11 +10,12 @@
 
 Subjects: "step" is a whole update, waited for; "gradients" the loss and all gradients, brought to the host; "forward"
 the outputs of a batch; "latency" those of one sequence; "stream" one further time step of one sequence, from the state
-before; "decode" greedy decoding; "gemm" the matrix products of a step alone, as fast as NumPy's library does them.
+before; "decode" greedy decoding; "gemm" the matrix products of another alone, as fast as NumPy's library does them.
 
 A step also tells what needs no clock: the losses of its first updates, how often the host reads values in an update,
-and with each block how often the framework compiled. The last two come from the backend's file ``counts``: ``compiled``
-counts from a model, ``tensor`` is the type whose values are read. A backend without it tells neither (null).
+with each block how often the framework compiled and, where it is held against the oracle, of how many operations an
+update consists. All but the losses come from the backend's file ``counts``: ``compiled`` and ``operations`` of a model,
+``tensor``, the type whose values are read. A backend without it tells none of them (null).
 
 Where a cell makes several updates in one call, the numbers of a step are of updates: so many are run at least, and the
 seconds of a call are shared out among its updates.
@@ -69,7 +70,8 @@ def main() -> None:
 
             emit("cells", cells=[cell.as_json() for cell in plan.load(asked["plan"]).cells])
             return
-        call, compiled, told = prepare(Cell.from_json(asked["cell"]), asked["what"], asked.get("check", False))
+        check, of = asked.get("check", False), asked.get("of", "step")
+        call, compiled, told = prepare(Cell.from_json(asked["cell"]), asked["what"], check, of)
     except (Unsupported, registry.UnknownName) as reason:
         emit("refused", reason=str(reason))
         return
@@ -78,8 +80,10 @@ def main() -> None:
         emit("ran", **_timed(call, compiled, int(json.loads(line)["run"]), told["updates_per_call"]))
 
 
-def prepare(cell: Cell, what: str, check: bool = False) -> tuple[Call, Count, dict[str, Any]]:
+def prepare(cell: Cell, what: str, check: bool = False, of: str = "step") -> tuple[Call, Count, dict[str, Any]]:
     """The call to time, warm, and what is known of it. ``check``: hold it against the oracle too.
+
+    of   what the products of "gemm" are those of: a subject that brings gradients has those of the way back too
 
     ValueError for a subject that is not known or that the network does not have; Unsupported as in a run.
     RuntimeError, with the first difference, for a model that is not the specification, or a loss that is not finite.
@@ -88,7 +92,8 @@ def prepare(cell: Cell, what: str, check: bool = False) -> tuple[Call, Count, di
         raise registry.unknown("subject", what, SUBJECTS)
     task: Task = registry.task(cell.task, **dict(cell.options))
     net = Net(registry.arch(cell.arch), replace(task.signature, smoothing=cell.smoothing), cell.sizes)
-    if what in ("latency", "stream"):
+    subject = of if what == "gemm" else what
+    if subject in ("latency", "stream"):
         batches = [task.batch("train", cell.seed, k, 1) for k in range(BATCHES)]
     else:
         batches = [training.training_batch(cell, task, net, k) for k in range(BATCHES)]
@@ -96,16 +101,18 @@ def prepare(cell: Cell, what: str, check: bool = False) -> tuple[Call, Count, di
     told: dict[str, Any] = {
         "updates_per_call": together,
         "root": str(Path(suite.__file__).resolve().parents[1]),
-        "parameters": sum(int(np.prod(shape)) for shape in params.shapes(net).values()),
         "flops": network.flops(net, batches[0]),
     }
     call: Call
     if what == "gemm":
-        call, told["ran"] = products.call(net, batches[0], cell.precision), "numpy.matmul"
+        first = next(_cut(batches[0])) if subject == "stream" else batches[0]
+        call = products.call(net, first, cell.precision, back=subject in ("step", "gradients"))
+        told |= {"ran": "numpy.matmul", "parameters": sum(math.prod(s) for s in params.shapes(net).values())}
         _, told["first_s"] = clock.seconds(call)
         return _warm(call), lambda: None, told | {"facts": facts.facts()}
     start = Snapshot(0, params.init(net, cell.seed, cell.init))
     model, more = _built(cell, net, start)
+    told["parameters"] = sum(p.size for p in model.snapshot().params.values())
     counts = _counts(cell.backend)
     compiled: Count = (lambda: None) if counts is None else counts.compiled(model)
     if what != "step":
@@ -114,8 +121,12 @@ def prepare(cell: Cell, what: str, check: bool = False) -> tuple[Call, Count, di
         if check:
             _examine(cell, net, model, batches, start, together)
         return _warm(call), compiled, told | more | {"ran": model.ran(), "facts": facts.facts()}
+    told["operations"] = None
     if check:
         more["first_s"] = _examine(cell, net, model, batches, start, together)
+        if counts is not None and hasattr(counts, "operations"):  # an older checkout has none
+            told["operations"] = counts.operations(model, model.put(batches[0]), cell.optim.lr)
+            model.load(start)  # where it took an update to count them
     update = _update(model, batches, cell.optim.lr, together)
     results, told["first_s"] = clock.seconds(update)
     while len(results) < LOSSES:
@@ -225,12 +236,20 @@ def _cut(batch: Batch) -> Iterator[Batch]:
 
 
 def _timed(call: Call, compiled: Count, count: int, together: int = 1) -> dict[str, Any]:
-    """At least ``count`` updates; those of a call share its seconds alike."""
+    """At least ``count`` updates; those of a call share its seconds alike. RuntimeError where the last has no loss."""
+    last: object = None
+
+    def share() -> float:
+        nonlocal last
+        last, took_s = clock.seconds(call)
+        return took_s / together
+
     before, made = resource.getrusage(resource.RUSAGE_SELF), compiled()
-    shares, wall_s = clock.seconds(
-        lambda: [clock.seconds(call)[1] / together for _ in range(math.ceil(count / together))]
-    )
+    shares, wall_s = clock.seconds(lambda: [share() for _ in range(math.ceil(count / together))])
     after, made_after = resource.getrusage(resource.RUSAGE_SELF), compiled()
+    for result in last if isinstance(last, list) else ():
+        if not math.isfinite(result.loss):
+            raise RuntimeError(f"the loss is {result.loss} after {count} timed updates")
     return {
         "seconds": [share for share in shares for _ in range(together)],
         "wall_s": wall_s,

@@ -129,7 +129,7 @@ def _offered(group: Group, slow: bool) -> tuple[dict[str, Cell], dict[str, str]]
     offered, gaps = {}, {}
     for name, cell in group.candidates.items():
         if name == PRODUCTS:
-            if group.subject == "step":
+            if group.subject != "decode":  # which ends when it has written what it chose
                 offered[name] = cell
             continue
         try:
@@ -169,8 +169,10 @@ def _set(
 
         def start(name: str) -> Probe | str:
             """Begin its process and wait until it is warm; why it cannot be."""
-            subject = "gemm" if name == PRODUCTS else group.subject
-            probe = stack.enter_context(Probe(cells[name], subject, check=number == 0 and name != PRODUCTS))
+            if name == PRODUCTS:
+                probe = stack.enter_context(Probe(cells[name], "gemm", of=group.subject))
+            else:
+                probe = stack.enter_context(Probe(cells[name], group.subject, check=number == 0))
             try:
                 probe.ready()
             except ProbeRefused as reason:

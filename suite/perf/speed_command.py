@@ -67,7 +67,7 @@ def speed(
     What has a file in <results>/speed is not measured again. Leave the machine alone meanwhile. Exit code 1 if a
     candidate failed, or could not be believed: its group has no file then.
     """
-    from suite.report import kernels, summary
+    from suite.report import kernels, speed_page, summary
 
     if fill:
         summary.fill(fill, kernels.short(kernels.read(results)), "speed")
@@ -84,7 +84,7 @@ def speed(
             failed = True
             say(f"FAILED: {reason}")
     if draw or not failed or list((results / "speed").glob("*.json")):
-        for path in kernels.write(results, results / "speed" / "report"):
+        for path in speed_page.write(results, results / "speed" / "report"):
             click.echo(path)
     ctx.exit(1 if failed else 0)
 

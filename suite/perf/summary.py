@@ -12,7 +12,18 @@ from suite.perf.outcome import Comparison, Row
 from suite.perf.tree import Tree
 from suite.perf.verdict import ALPHA
 
-HEAD = ("cell", "verdict", "HEAD / BASE", "interval", "bootstrap", "pairs", "detects", "BASE ms", "HEAD ms")
+HEAD = (
+    "cell",
+    "verdict",
+    "HEAD / BASE",
+    "interval",
+    "bootstrap",
+    "pairs",
+    "detects",
+    "BASE ms",
+    "HEAD ms",
+    "medians, ms",
+)
 LOUD = {
     "REGRESSED": "slower, seen twice",
     "CHANGED": "not the same work; no clock is needed to see it",
@@ -91,6 +102,7 @@ def _columns(row: Row) -> tuple[str, ...]:
         f"{last.detects:+.1%}",
         f"{1e3 * row.base_s:.3g}",
         f"{1e3 * row.head_s:.3g}",
+        f"{1e3 * row.base_median_s:.3g}, {1e3 * row.head_median_s:.3g}",
     )
 
 
@@ -123,8 +135,11 @@ def _about(found: Comparison) -> Iterator[str]:
             f"least effect {settings.delta:.1%}; intervals of {1 - 2 * ALPHA:.1%}, up to {settings.looks[-1]} pairs of "
             f"processes; {found.took_s / 60:.1f} min"
         )
-    share = about.get("cpu_per_s")
-    busy = "" if share is None else f", {share:.2f} cpu s a timed s"
+    busy = ""
+    if about["product_ms"] is not None:
+        least, most = about["product_ms"]
+        product = f"a fixed matrix product took {least:.3g} to {most:.3g} ms around the pairs"
+        busy = f", {about['cpu_per_s']:.2f} cpu s a timed s, {about['switches']} switches; {product}"
     yield (
         f"{about['cpu']}, {about['cores_usable']} cores, governor {about['governor']}, load {about['load_before']} "
         f"before and {about['load_after']} after, {about['steal']:.1%} stolen{busy}"

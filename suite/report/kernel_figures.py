@@ -8,7 +8,7 @@ from typing import Any
 
 from suite.perf.plausible import PRODUCTS
 from suite.perf.shapes import shape
-from suite.report.kernels import Data, ratio, seconds, title
+from suite.report.kernels import Data, called, ratio, seconds, title
 from suite.report.style import INK, SETTINGS, legend, panels, plain_ticks, save
 
 BARS = {"pytorch": "#D55E00", "torch_cells": "#D55E00", "tensorflow": "#E69F00", "jax": "#0072B2"}
@@ -38,7 +38,7 @@ def bars(groups: list[Data]) -> Any:
         made, axes = panels([title(data) for data in groups], height=0.9 + 0.24 * rows)
         for ax, data in zip(axes, groups, strict=True):
             _panel(ax, data)
-        told = "geometric mean over sets of processes, with a 95 % interval; dashed: the step's matrix products alone,"
+        told = "geometric mean over sets of processes, with a 95 % interval; dashed: the matrix products alone,"
         _head(made, "How long a call takes", f"{told} of which each bar ends with its share")
     return made
 
@@ -61,7 +61,7 @@ def _panel(ax: Any, data: Data) -> None:
             ax.text(1e3 * min(ms.high, 0.92 * right), y, share, va="center", fontsize=7, color=INK)
     if least:
         ax.axvline(1e3 * seconds(least).value, color=INK, linestyle=(0, (4, 3)), linewidth=1)
-    ax.set_yticks(range(len(ordered)), [name for name, _ in ordered])
+    ax.set_yticks(range(len(ordered)), [called(name) for name, _ in ordered])
     ax.invert_yaxis()
     ax.set(xlabel="milliseconds")
     ax.set_xlim(left=0, right=1e3 * right)

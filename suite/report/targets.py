@@ -17,19 +17,20 @@ Ratio = Callable[[Data, Data], Interval]
 
 
 def markdown(groups: list[Data], ratio: Ratio) -> Iterator[str]:
-    """A table of every target that was measured; nothing where none was."""
+    """A table of every target, with what was measured; nothing where nothing was."""
     steps = {(data["shape"], data["arch"]): data["candidates"] for data in groups if data["subject"] == "step"}
-    rows = []
+    rows, any_measured = [], False
     for target in tomllib.loads(FILE.read_text(encoding="utf-8"))["target"]:
         candidates = steps.get((target["shape"], target["arch"]), {})
         for aimed in target["ratios"]:
             slow, fast = _fastest(candidates, aimed["slow"]), _fastest(candidates, aimed["fast"])
+            measured = " | not measured"
             if slow in candidates and fast in candidates:
-                r = ratio(candidates[slow], candidates[fast])
-                what = f"{target['shape']} | {target['arch']} | {slow} / {fast}"
+                any_measured, r = True, ratio(candidates[slow], candidates[fast])
                 measured = f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}] | {verdict(r, aimed['must'])}"
-                rows.append(f"| {what} | {aimed['must']:.3g} | {aimed['aim']:.3g} | {measured} |")
-    if rows:
+            what = f"{target['shape']} | {target['arch']} | {slow.replace(' | ', ' or ')} / {fast}"
+            rows.append(f"| {what} | {aimed['must']:.3g} | {aimed['aim']:.3g} | {measured} |")
+    if any_measured:
         yield "\n## Targets\n"
         yield "A ratio of times, paired by round; met or missed where the whole 95 % interval lies on one side.\n"
         yield "| shape | architecture | ratio | at least | aim | measured | |"
@@ -41,7 +42,7 @@ def verdict(r: Interval, least: float) -> str:
     """Whether an interval lies above a bound, below it, or on both sides."""
     if r.low >= least:
         return "met"
-    return "missed" if r.high < least else f"open: {'above' if r.value >= least else 'below'} on the median"
+    return "missed" if r.high < least else f"open, the estimate {'above' if r.value >= least else 'below'}"
 
 
 def _fastest(candidates: Data, name: str) -> str:

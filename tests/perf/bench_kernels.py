@@ -2,9 +2,9 @@
 
     python -m pytest tests/perf/bench_kernels.py --backend jax --benchmark-json .benchmarks/jax.json
 
-One framework a process. `extra_info` has the cell, the kernels that ran, the parameters, the seconds of the first call,
-and of steps and products the floating-point operations and what they make a second at the median: a step's by formula,
-those of the products their own.
+One framework a process. `extra_info` has the cell, the kernels that ran, the parameters, the seconds of the first call
+and of the call's matrix products alone just before (`gemm_s`), and of steps and products the floating-point operations
+and what they make a second at the median: a step's by formula, those of the products their own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from suite import registry
+from suite import clock, registry
 from suite.perf import probe, products
 from suite.spec.cell import Cell
 from suite.spec.contract import IMPLEMENTATIONS, Net, Optim, Precision, Sizes, Unsupported
@@ -44,6 +44,7 @@ def run(benchmark: Any, chosen: Cell, what: str, flops: int | None = None) -> No
         pytest.skip("every shape takes a minute and more to compile")
     try:
         call, _, told = probe.prepare(chosen, what)
+        alone, _, _ = probe.prepare(chosen, "gemm", of="step" if what == "gemm" else what)
     except Unsupported as reason:
         pytest.skip(str(reason))
     if what == "step":
@@ -52,6 +53,7 @@ def run(benchmark: Any, chosen: Cell, what: str, flops: int | None = None) -> No
     benchmark.extra_info |= {
         "cell": chosen.as_json(),
         **{name: told[name] for name in ("ran", "parameters", "first_s")},
+        "gemm_s": min(clock.seconds(alone)[1] for _ in range(WARM)),
     }
     benchmark.pedantic(call, rounds=ROUNDS, warmup_rounds=WARM)
     if flops and benchmark.enabled:

@@ -4,13 +4,15 @@
     python -m tests.perf.canary --times 5 --slow 3   PyTorch's loop does every third step twice: its cells must be
                                                      REGRESSED, and the others must not
 
-Prints a line a comparison, then how often each cell got each verdict. Takes as long as that many comparisons.
+Prints a line a comparison, then how often each cell got each verdict; `--append results/published/checks/canary.jsonl`
+puts that where `speed --draw` finds it. Takes as long as that many comparisons.
 Exit code 1 where a cell that is equal was REGRESSED, or one that is slower was not.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import sys
 import tempfile
@@ -20,6 +22,7 @@ from pathlib import Path
 
 import click
 
+from suite import clock, facts
 from suite.options import examples
 from suite.perf import tree
 from suite.perf.compare import compare, plan_cells
@@ -41,6 +44,7 @@ STEP = "        new = step(p, a[t], state)\n"
 @click.option("--min-effect", default=0.02, show_default=True)
 @click.option("--budget", callback=seconds, default="15m", show_default=True, help="Of each comparison.")
 @click.option("--loud", is_flag=True, help="Show every pair.")
+@click.option("--append", type=click.Path(dir_okay=False, path_type=Path), help="Add what was found to this file.")
 def main(
     times: int,
     slow: int | None,
@@ -51,6 +55,7 @@ def main(
     min_effect: float,
     budget: float,
     loud: bool,
+    append: Path | None,
 ) -> None:
     """Compare this checkout with itself, or with a slower copy, and count the verdicts."""
     settings = Settings(pairs, min_effect, budget)
@@ -58,6 +63,7 @@ def main(
     base = tree.find(".", "BASE")
     counted: dict[str, Counter[str]] = {}
     codes: Counter[int] = Counter()
+    minutes: list[float] = []
     with slower(base.path, slow) if slow else contextlib.nullcontext(base.path) as folder:
         head = tree.find(str(folder), "HEAD")
         cells = [
@@ -68,6 +74,7 @@ def main(
         for number in range(times):
             found = compare(base, head, cells, settings, say)
             codes[found.exit_code()] += 1
+            minutes.append(found.took_s / 60)
             for row in (*found.rows, *((found.canary,) if found.canary else ())):
                 name = "BASE against itself" if row is found.canary else row.cell.name
                 counted.setdefault(name, Counter())[row.outcome] += 1
@@ -76,6 +83,11 @@ def main(
     click.echo(f"exit codes: {', '.join(f'{code} {n} times' for code, n in sorted(codes.items()))}")
     for name, verdicts in counted.items():
         click.echo(f"{name}: {', '.join(f'{verdict} {n}' for verdict, n in verdicts.most_common())}")
+    if append:
+        about = {"at": clock.stamp(), "revision": facts.revision()["git"], "cpu": facts.machine()["cpu"]}
+        asked = {"slow": slow, "pairs": pairs, "min_effect": min_effect, "minutes": minutes}
+        with append.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(about | asked | {"codes": codes, "cells": counted}) + "\n")
     planted = {cell.name for cell in cells if slow and (cell.backend, cell.impl) == ("pytorch", "scan")}
     wrong = [n for n, seen in counted.items() if seen["REGRESSED"] != (times if n in planted else 0)]
     sys.exit(bool(wrong))

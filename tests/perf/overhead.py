@@ -3,6 +3,7 @@ the gradient flow costs on top of a step without.
 
     python -m tests.perf.overhead --backend jax                  one process a backend; prints one JSON line
     python -m tests.perf.overhead --backend jax --feed           the same with MLflow fed meanwhile
+    ... --append results/published/checks/overhead.jsonl         the line also goes where `speed --draw` finds it
 
     bare      put, step, wait over the task's batches, as a user would write it
     runner    `suite.training.advance`: the same, with the clock, the record and the curve file
@@ -38,7 +39,7 @@ import click
 import numpy as np
 
 from suite import cell as cells
-from suite import checkpoint, clock, registry, stats, training
+from suite import checkpoint, clock, facts, registry, stats, training
 from suite.executors.process import environment
 from suite.sinks import tracker
 from suite.spec import params
@@ -59,7 +60,8 @@ Feed = Callable[[], None]
 @click.option("--impl", default="scan", show_default=True)
 @click.option("--hidden", default=128, show_default=True, help="128 gives steps of 10 ms and more.")
 @click.option("--feed", is_flag=True, help="Feed MLflow meanwhile, and compare means of blocks of two seconds.")
-def main(backend: str, arch: str, impl: str, hidden: int, feed: bool) -> None:
+@click.option("--append", type=click.Path(dir_okay=False, path_type=Path), help="Add the line to this file.")
+def main(backend: str, arch: str, impl: str, hidden: int, feed: bool, append: Path | None) -> None:
     """Print the overheads of one backend."""
     cell = Cell("hmm_tag", arch, backend, impl, (("time", 60),), Sizes(hidden, embed=64), Optim(clip=0.0), steps=10**6)
     if any(os.environ.get(name) != value for name, value in environment(cell).items()):  # as a run's workers
@@ -95,7 +97,12 @@ def main(backend: str, arch: str, impl: str, hidden: int, feed: bool) -> None:
                     "norms": compare(without(bare(plain_model)), bare(bare_model)),
                     "profile": compare(bare(bare_model), profiled.switch(backend)(bare(profiled_model))),
                 }
-    click.echo(json.dumps({"backend": backend, "arch": arch, "impl": impl, "hidden": hidden} | results))
+    about = {"at": clock.stamp(), "revision": facts.revision()["git"], "cpu": facts.machine()["cpu"]}
+    line = json.dumps({"backend": backend, "arch": arch, "impl": impl, "hidden": hidden} | results | about)
+    click.echo(line)
+    if append:
+        with append.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
 
 
 def compare(base: Update, other: Update, pairs: int = PAIRS, send: Feed | None = None) -> dict[str, float]:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from backends.jax.counts import compiled, tensor
+from backends.jax.counts import compiled, operations, tensor
 
-__all__ = ["compiled", "tensor"]
+__all__ = ["compiled", "operations", "tensor"]

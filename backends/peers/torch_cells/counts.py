@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from backends.pytorch.counts import compiled, tensor
+from backends.pytorch.counts import compiled, operations, tensor
 
-__all__ = ["compiled", "tensor"]
+__all__ = ["compiled", "operations", "tensor"]

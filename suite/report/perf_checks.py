@@ -1,0 +1,65 @@
+"""What `tests.perf.overhead` and `tests.perf.canary` found, as lines of JSON below <results>/checks, for speed.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Found = dict[str, Any]
+LIMITS = {"norms": 1.03, "profile": 1.05}  # of the time of a step without: what the upper end may be
+WHAT = {
+    "norms": "every parameter's gradient norm, and the global one",
+    "profile": "the gradient's norm at every time step",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """The lines of overhead.jsonl, the last of each backend and implementation, and those of canary.jsonl."""
+
+    overhead: tuple[Found, ...]
+    canary: tuple[Found, ...]
+
+
+NONE = Checks((), ())
+
+
+def read(results: Path) -> Checks:
+    """What there is below ``results``/checks."""
+    last = {(one["backend"], one["impl"]): one for one in _lines(results / "checks" / "overhead.jsonl")}
+    return Checks(tuple(last.values()), tuple(_lines(results / "checks" / "canary.jsonl")))
+
+
+def markdown(checks: Checks) -> Iterator[str]:
+    """What it costs to watch the gradients, and how often `compare` erred; nothing of what was not measured."""
+    if checks.overhead:
+        yield "\n## What watching costs\n"
+        yield "A step with / a step without, blocks in turn in one process (`python -m tests.perf.overhead`); met where"
+        yield "the upper end of the 95 % interval is within the limit.\n"
+        yield "| | what | at most | measured | |"
+        yield "|---|---|--:|--:|---|"
+    for one in checks.overhead:
+        for name, limit in LIMITS.items():
+            r = one[name]
+            said = "met" if r["high"] <= limit else "missed" if r["low"] > limit else "open"
+            measured = f"{r['ratio']:.3f} [{r['low']:.3f}, {r['high']:.3f}]"
+            yield f"| {one['backend']} {one['impl']} | {WHAT[name]} | {limit:.2f} | {measured} | {said} |"
+    if checks.canary:
+        yield "\n## How often `compare` errs\n"
+        yield "Whole comparisons of a checkout with itself, or with one whose kernel is slower"
+        yield "(`python -m tests.perf.canary`).\n"
+        yield "| HEAD | cell | comparisons | verdicts | minutes each |"
+        yield "|---|---|--:|---|--:|"
+    for one in checks.canary:
+        head = f"one step in {one['slow']} of PyTorch's loop done twice" if one["slow"] else "the same"
+        minutes = f"{min(one['minutes']):.1f} to {max(one['minutes']):.1f}"
+        for cell, verdicts in one["cells"].items():
+            counted = ", ".join(f"{verdict} {n}" for verdict, n in verdicts.items())
+            yield f"| {head} | {cell} | {sum(verdicts.values())} | {counted} | {minutes} |"
+
+
+def _lines(path: Path) -> list[Found]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
