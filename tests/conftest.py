@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 import shutil
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +22,7 @@ from tests.stores import MACHINE
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+OWN = {"tests.test_fused_jax": "jax", "tests.test_fused_tensorflow": "tensorflow"}  # probes that XLA takes a minute for
 APART = ("torch", "tensorflow")  # in one process their OpenMP and protobuf runtimes can crash each other
 
 
@@ -36,6 +41,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_teardown(item: pytest.Item) -> None:
     together = [name for name in APART if name in sys.modules]
     assert len(together) < 2, f"{' and '.join(together)} are in one process; run one of them in a subprocess"
+
+
+@pytest.fixture(scope="session")
+def own_process(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Any]]:
+    """What a module of `OWN` prints as JSON when it is run. All that this session needs are started side by side."""
+    folder = tmp_path_factory.mktemp("own")
+    wanted = {item.module.__name__ for item in request.session.items if isinstance(item, pytest.Function)} & OWN.keys()
+    started = {}
+    for name in (name for name in wanted if importlib.util.find_spec(OWN[name])):
+        with (folder / f"{name}.out").open("w") as out, (folder / f"{name}.err").open("w") as err:
+            command = [sys.executable, "-W", "error", "-m", name]
+            started[name] = subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=out, stderr=err)
+
+    def said(name: str) -> Any:
+        if name not in started:
+            pytest.skip(f"{OWN[name]} is not installed")
+        code = started[name].wait(timeout=300)
+        assert code == 0, (folder / f"{name}.err").read_text()[-3000:]
+        return json.loads((folder / f"{name}.out").read_text().splitlines()[-1])
+
+    yield said
+    for process in started.values():
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture

@@ -5,10 +5,7 @@ TensorFlow runs in a process of its own, `python -m tests.test_fused_tensorflow`
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -46,13 +43,8 @@ WORDS = {  # a planted fault -> what the exam says of it
 
 
 @pytest.fixture(scope="module")
-def said() -> dict[str, Any]:
-    if importlib.util.find_spec("tensorflow") is None:
-        pytest.skip("tensorflow is not installed")
-    command = [sys.executable, "-W", "error", "-m", "tests.test_fused_tensorflow"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+def said(own_process: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    return own_process("tests.test_fused_tensorflow")
 
 
 @pytest.mark.parametrize("arch", WAYS)

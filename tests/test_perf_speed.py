@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from suite import registry
-from suite.perf import plausible, products, speed
+from suite.perf import plausible, probe, products, speed
 from suite.spec import network
+from suite.spec.cell import Cell
 from suite.spec.contract import Net, Optim, Sizes
 from tests.speed_files import GOOD, measured
 
@@ -111,6 +112,24 @@ def test_good_data_pass_the_gates() -> None:
 )
 def test_what_cannot_be_believed_is_named(change: str, message: str) -> None:
     assert any(line.startswith(message) for line in plausible.gates(plant(change)))
+
+
+@pytest.mark.parametrize("subject", ["gradients", "forward"])
+def test_no_call_is_faster_than_its_products(subject: str) -> None:
+    fast = plant("fast") | {"subject": subject}
+    assert [
+        line for line in plausible.gates(fast) if line.startswith("jax scan took 0.5 ms, its matrix products alone 1")
+    ]
+
+
+def test_a_probe_does_the_products_of_what_it_is_asked_for() -> None:
+    cell = Cell("noise", "gru", "reference", options=(("features", 3), ("test_size", 2), ("time", 6), ("val_size", 2)))
+    made: list[bool] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(products, "call", lambda net, batch, precision, back: made.append(back) or (lambda: None))
+        for of in ("step", "gradients", "forward"):
+            probe.prepare(cell, "gemm", of=of)
+    assert made == [True, True, False]
 
 
 def test_outputs_alone_take_no_longer_than_a_step() -> None:

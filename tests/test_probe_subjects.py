@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backends.reference.trainer import Trainer
 from suite import registry
 from suite.perf import probe
 from suite.spec import network, params
@@ -63,6 +64,15 @@ def test_decoding_writes_tokens() -> None:
     decode, net, (batch, *_) = call(WRITE, "decode", 4)
     want = network.decode(net, params.init(net, WRITE.seed, WRITE.init), batch)
     assert np.array_equal(decode(), want)
+
+
+def test_parameters_are_those_the_model_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not those that it should have: a formula sees no parameter too many."""
+    honest = Trainer.snapshot
+    told = probe.prepare(LABEL, "step")[2]["parameters"]
+    more = {"layer0/more": np.zeros(5)}
+    monkeypatch.setattr(Trainer, "snapshot", lambda self: Snapshot(0, honest(self).params | more))
+    assert probe.prepare(LABEL, "step")[2]["parameters"] == told + 5
 
 
 def test_a_loss_that_is_no_number_is_not_timed() -> None:

@@ -59,7 +59,7 @@ def test_a_stock_layer_that_is_the_faster_is_told_first() -> None:
 
 def test_what_a_reader_must_know_is_said_in_every_group() -> None:
     text = "\n".join(speed_page.markdown([measured(GOOD), measured(GOOD, "hidden-32")]))
-    assert text.count("measured on 2026-01-02, of revision 0123\ntimes stock is beside flax stock (peer)\n") == 2
+    assert text.count("- measured on 2026-01-02, of revision 0123\n- times stock is beside flax stock (peer)\n") == 2
     assert "| flax stock (peer) |" in text
     assert "](speed-gru.svg)" in text and "](scaling.svg)" in text
     assert "no stock layer beside these" in "\n".join(speed_page.markdown([measured({"jax scan": 1e-3})]))
@@ -79,26 +79,30 @@ WATCHED = {"ratio": 1.01, "low": 1.0, "high": 1.02}
 )
 def test_what_watching_costs_and_how_often_compare_errs(profile: dict[str, float], said: str, tmp_path: Path) -> None:
     (tmp_path / "checks").mkdir()
-    line = {"backend": "jax", "impl": "fused", "norms": WATCHED, "profile": profile}
+    when = {"at": "2026-01-02T03:04:05Z", "revision": "0123456789abcdef", "cpu": "a cpu"}
+    line = when | {"backend": "jax", "impl": "fused", "arch": "gru", "hidden": 8, "norms": WATCHED, "profile": profile}
     old = line | {"norms": WATCHED | {"ratio": 9.0}}
     (tmp_path / "checks" / "overhead.jsonl").write_text(f"{json.dumps(old)}\n{json.dumps(line)}\n")
-    canary = {"slow": None, "minutes": [1.25, 2.0], "cells": {"jax/gru": {"OK": 19, "UNRELIABLE": 1}}}
+    canary = when | {
+        "slow": None,
+        "min_effect": 0.02,
+        "minutes": [1.25, 2.0],
+        "cells": {"jax/gru": {"OK": 19, "UNRELIABLE": 1}},
+    }
     (tmp_path / "checks" / "canary.jsonl").write_text(f"{json.dumps(canary)}\n{json.dumps(canary | {'slow': 3})}\n")
     text = "\n".join(speed_page.markdown([], perf_checks.read(tmp_path)))
-    assert (
-        "| jax fused | every parameter's gradient norm, and the global one | 1.03 | 1.010 [1.000, 1.020] | met |"
-        in text
-    )
-    assert f"| jax fused | the gradient's norm at every time step | 1.05 | {said}" in text
+    norms = "| jax fused | gru H8 | every parameter's gradient norm, and the global one | 1.03 | 1.010 [1.000, 1.020]"
+    assert f"{norms} | met | 2026-01-02, 0123456789ab, a cpu |" in text
+    assert f"| jax fused | gru H8 | the gradient's norm at every time step | 1.05 | {said}" in text
     assert "9.0" not in text, "the last of each"
-    assert "| the same | jax/gru | 20 | OK 19, UNRELIABLE 1 | 1.2 to 2.0 |" in text
-    assert "| one step in 3 of PyTorch's loop done twice | jax/gru | 20 |" in text
+    assert "| the same | jax/gru | 2% | 20 | OK 19, UNRELIABLE 1 | 1.2 to 2.0 | 2026-01-02, 0123456789ab" in text
+    assert "| one step in 3 of PyTorch's loop done twice | jax/gru | 2% | 20 |" in text
     assert perf_checks.read(tmp_path / "nowhere") == perf_checks.NONE
 
 
 def test_one_sequence_is_no_training_step() -> None:
     (line,) = (line for line in speed_page.markdown([measured(GOOD) | {"subject": "latency"}]) if "T50 I32" in line)
-    assert line.startswith("where what surrounds the products decides: B1 T50 I32 H64")
+    assert line.startswith("- where what surrounds the products decides: B1 T50 I32 H64")
     assert not any(
         "a training step takes" in line for line in speed_page.markdown([measured(GOOD) | {"subject": "stream"}])
     )
@@ -155,7 +159,7 @@ def test_a_page_and_a_figure(tmp_path: Path) -> None:
     ]
     page, *pictures = speed_page.write(tmp_path, tmp_path / "report")
     text = page.read_text()
-    assert "where what surrounds the products decides: B32 T50 I32 H64; float32, 1 thread(s)\n3 sets of" in text
+    assert "- where what surrounds the products decides: B32 T50 I32 H64; float32, 1 thread(s)\n- 3 sets of" in text
     # W, U, b, c, V and d; a step's three products of each, but for the batch ten moves of each parameter
     numbers = 3 * 64 * (32 + 64 + 1 + 1) + 10 * 65
     flops = 32 * 50 * (3 * 64 * (4 * 32 + 6 * 64) + 6 * 64 * 10)  # nothing towards the features

@@ -15,6 +15,7 @@ FILES = sorted(FOLDER.glob("*.yml"))
 PYTHON = """#!/bin/sh
 echo "$@" >> "$SAID"
 echo '{"outcome": "'$OUTCOME'"}' > compare.json
+echo "$SAYS"
 exit $CODE
 """
 GIT = """#!/bin/sh
@@ -40,9 +41,9 @@ def test_every_script_of_a_workflow_is_one(path: Path) -> None:
         assert done.returncode == 0, f"{script}\n{done.stderr}"
 
 
-def compared(tmp_path: Path, **given: str) -> tuple[int, str, list[str]]:
-    """Exit code, output and commands of the script that compares, with stand-ins for git, pip and Python."""
-    (script,) = (step["run"] for step in steps(FOLDER / "perf.yml") if "suite compare" in step.get("run", ""))
+def ran(tmp_path: Path, what: str, **given: str) -> tuple[int, str, list[str]]:
+    """Exit code, output and commands of perf.yml's script with ``what`` in it; git, pip and Python are stand-ins."""
+    (script,) = (step["run"] for step in steps(FOLDER / "perf.yml") if what in step.get("run", ""))
     (tmp_path / "bin").mkdir()
     for name, text in (("python", PYTHON), ("git", GIT), ("pip", PYTHON)):
         (tmp_path / "bin" / name).write_text(text)
@@ -51,10 +52,14 @@ def compared(tmp_path: Path, **given: str) -> tuple[int, str, list[str]]:
     said = tmp_path / "said"
     env = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "SAID": str(said), "PIP": str(tmp_path / "bin" / "pip")}
     env |= {"TARGET": "origin/main", "GITHUB_STEP_SUMMARY": "summary.md", "LABELS": "", "DIFFERS": "0"}
-    env |= {"CODE": "0", "OUTCOME": "OK"} | given
+    env |= {"CODE": "0", "OUTCOME": "OK", "SAYS": ""} | given
     command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]  # as GitHub runs it
     done = subprocess.run(command, cwd=tmp_path / "here", env=env, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr, said.read_text().splitlines()
+
+
+def compared(tmp_path: Path, **given: str) -> tuple[int, str, list[str]]:
+    return ran(tmp_path, "suite compare", **given)
 
 
 @pytest.mark.parametrize(("code", "ends"), [("0", 0), ("1", 1), ("2", 2), ("4", 0), ("5", 5)])
@@ -81,3 +86,20 @@ def test_a_change_of_what_is_installed_gives_base_its_own(tmp_path: Path) -> Non
     assert said[0] == "git worktree add ../base 0123abc"
     assert said[1:3] == ["-m venv ../base/.venv", "install -q -c ../base/constraints.txt -e ../base[all]"]
     assert "--base-python ../base/.venv/bin/python --markdown" in said[3]
+
+
+@pytest.mark.parametrize(
+    ("says", "shown"),
+    [
+        ("SLOWER jax/gru: 3 times", "::warning::slower: jax/gru: 3 times"),
+        ("LEFT OUT jax/gru: it ended", "::warning::left out: jax/gru: it ended"),
+        ("jax/gru: 20 ms", "jax/gru: 20 ms"),
+    ],
+)
+def test_a_night_warns_of_what_is_slower_or_left_out(says: str, shown: str, tmp_path: Path) -> None:
+    got, output, said = ran(tmp_path, "suite trend", SAYS=says)
+    assert (got, output, said) == (0, f"{shown}\n", ["-m suite trend trend.jsonl"])
+
+
+def test_a_night_without_any_cell_fails(tmp_path: Path) -> None:
+    assert ran(tmp_path, "suite trend", CODE="2")[0] == 2

@@ -28,6 +28,11 @@ class _Dispatched(TorchDispatchMode):
 
     count = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: to skip it imports it, which takes a second."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run it as it is."""
         self.count += 1

@@ -27,7 +27,7 @@ from torch.autograd.function import once_differentiable
 
 from backends.pytorch.cells import State, Step, Weights, before_loop
 from backends.pytorch.fused_cells import CELLS, Cell, Parts
-from backends.pytorch.scan import Scan, alone, scan
+from backends.pytorch.scan import ALONE, Scan, alone, scan
 from suite.spec.contract import Net
 
 SLAB = 2**16  # numbers of one gate whose factors are computed at once, on a CPU
@@ -117,7 +117,7 @@ def loop(
 
 def make(net: Net, prefix: str, dtype: torch.dtype, device: str) -> Scan:
     """The stack of layers below ``prefix``, each a loop with a derivative by hand."""
-    return Scan(net, prefix, dtype, device, loop, "torch.autograd.Function around an eager loop")
+    return Scan(net, prefix, dtype, device, loop, f"torch.autograd.Function around an eager loop, {ALONE}")
 
 
 def cut(v: Tensor, columns: str, cuts: str) -> list[Tensor]:

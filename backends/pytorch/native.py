@@ -19,7 +19,7 @@ from backends.pytorch.cells import State, Step, Weights
 from backends.pytorch.fused import cut, neighbours, split
 from backends.pytorch.fused_cells import CELLS
 from backends.pytorch.native_build import built
-from backends.pytorch.scan import Scan, alone, scan
+from backends.pytorch.scan import ALONE, Scan, alone, scan
 from suite.spec.contract import Net, Unsupported
 
 _ADDRESS, _PAIR, _SIZE = ctypes.c_void_p, ctypes.c_void_p * 2, ctypes.c_int64
@@ -91,7 +91,7 @@ def make(net: Net, prefix: str, dtype: torch.dtype, device: str) -> Scan:
     """The stack of layers below ``prefix``, each a loop in C++. Unsupported where that does not build or run."""
     if device != "cpu":
         raise Unsupported(f"native is C++ for a CPU, and the device is {device!r}: set device = 'cpu' or impl = fused")
-    return Scan(net, prefix, dtype, device, loop, f"C++ loop over time ({built().by})")
+    return Scan(net, prefix, dtype, device, loop, f"C++ loop over time ({built().by}), {ALONE}")
 
 
 def _run(

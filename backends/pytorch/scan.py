@@ -59,6 +59,9 @@ def scan(
     return out if valid is None else torch.where(valid, out, 0.0), state
 
 
+ALONE = "single steps without a way back as scan"  # see `alone`
+
+
 def alone(a: Tensor) -> bool:
     """Whether there is one step and no way back, as in a stream or in decoding: then nothing is to be kept.
 

@@ -2,7 +2,7 @@
 
 EXACT       the gates without a clock hold, but for what is intended, and nothing was timed
 OK, FASTER, INCONCLUSIVE, REGRESSED      see `suite.perf.verdict`
-CHANGED     a gate failed that was not meant to: another network, or a step that compiles or reads values anew
+CHANGED     a gate failed that was not meant to: another network, or a step that does, compiles or reads more
 UNRELIABLE  BASE could not be told to be equal to itself
 MISSING     BASE runs the cell, HEAD does not know it or refuses it
 CRASHED     HEAD ended with an error, or either side did while it was timed

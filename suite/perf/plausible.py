@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator
 from typing import Any
 
-PRODUCTS = "products"  # the candidate that does nothing but the step's matrix products
+PRODUCTS = "products"  # the candidate that does nothing but the call's matrix products
 MOST_OF_PRODUCTS = 1.5  # another library's products may be faster than NumPy's, but not by this much
 MOST_OF_OTHERS = 0.1  # processors; on a machine left alone the middle set sees 0.005 to 0.04
 Data = dict[str, Any]

@@ -1,6 +1,6 @@
 """A process that times one subject on command: JSON lines in, JSON lines out.
 
-    in    {"cell": CELL, "what": "step"}         build it, warm it up; "of" is what "gemm" does the products of
+    in    {"cell": CELL, "what": "step"}         build it, warm it up; "of": whose products "gemm" does
     out   {"event": "ready", "ran": "...", "first_s": ..., "losses": [...], "reads": 1.0, ...}
     in    {"run": 20}                            time so many calls
     out   {"event": "ran", "seconds": [...], "wall_s": ..., "cpu_s": ..., "switches": 0, "compiled": 0}
@@ -83,7 +83,7 @@ def main() -> None:
 def prepare(cell: Cell, what: str, check: bool = False, of: str = "step") -> tuple[Call, Count, dict[str, Any]]:
     """The call to time, warm, and what is known of it. ``check``: hold it against the oracle too.
 
-    of   what the products of "gemm" are those of: a subject that brings gradients has those of the way back too
+    of   whose products "gemm" does: those of "forward", or of what brings gradients too
 
     ValueError for a subject that is not known or that the network does not have; Unsupported as in a run.
     RuntimeError, with the first difference, for a model that is not the specification, or a loss that is not finite.
@@ -92,8 +92,7 @@ def prepare(cell: Cell, what: str, check: bool = False, of: str = "step") -> tup
         raise registry.unknown("subject", what, SUBJECTS)
     task: Task = registry.task(cell.task, **dict(cell.options))
     net = Net(registry.arch(cell.arch), replace(task.signature, smoothing=cell.smoothing), cell.sizes)
-    subject = of if what == "gemm" else what
-    if subject in ("latency", "stream"):
+    if what in ("latency", "stream"):
         batches = [task.batch("train", cell.seed, k, 1) for k in range(BATCHES)]
     else:
         batches = [training.training_batch(cell, task, net, k) for k in range(BATCHES)]
@@ -105,8 +104,7 @@ def prepare(cell: Cell, what: str, check: bool = False, of: str = "step") -> tup
     }
     call: Call
     if what == "gemm":
-        first = next(_cut(batches[0])) if subject == "stream" else batches[0]
-        call = products.call(net, first, cell.precision, back=subject in ("step", "gradients"))
+        call = products.call(net, batches[0], cell.precision, back=of != "forward")
         told |= {"ran": "numpy.matmul", "parameters": sum(math.prod(s) for s in params.shapes(net).values())}
         _, told["first_s"] = clock.seconds(call)
         return _warm(call), lambda: None, told | {"facts": facts.facts()}

@@ -1,11 +1,11 @@
-"""The matrix products of one call, and nothing else: the time that no implementation of it can do without.
+"""The matrix products of one training step or forward pass, and nothing else: no implementation can do without them.
 
     once a layer     X W (T B, I)(I, GH)     and back  X' dA (I, T B)(T B, GH), H' dA (H, T B)(T B, GH)
     T times          h U (B, H)(H, GH)       and back  dA U' (B, GH)(GH, H)
     above the first  dA W' (T B, GH)(GH, I), for it has a layer below
     the head         y V and its two products back
 
-What only puts out, such as a forward pass or one step of a stream, has none of those back.
+A forward pass has none of those back.
 
 They are done by NumPy's library, on operands that are used again and again: what it reaches is a mark to compare with,
 not the machine's limit; another library may be faster.

@@ -36,6 +36,7 @@ SCHEMA = 1
 BLOCK_S = 0.06
 FEWEST = 2  # calls of a block
 TIMED = tuple(subject for subject in SUBJECTS if subject != "gemm")  # which is NumPy's, whatever the cell
+WITH_PRODUCTS = ("step", "gradients", "forward")  # of one sequence, NumPy's calls take longer than their products
 START_TOGETHER = 2  # processes of a later set
 SLOW = {"pytorch scan-compiled": "every shape takes long to compile: add --slow"}
 Say = Callable[[str], None]
@@ -129,7 +130,8 @@ def _offered(group: Group, slow: bool) -> tuple[dict[str, Cell], dict[str, str]]
     offered, gaps = {}, {}
     for name, cell in group.candidates.items():
         if name == PRODUCTS:
-            if group.subject != "decode":  # which ends when it has written what it chose
+            kind = registry.task(cell.task, **dict(cell.options)).signature.kind
+            if group.subject in WITH_PRODUCTS and kind != "translate":  # of which there is no list
                 offered[name] = cell
             continue
         try:

@@ -62,7 +62,7 @@ def speed(
     fill: Path | None,
     results: Path,
 ) -> None:
-    """Time every implementation in turn with the others, beside the matrix products of a step alone.
+    """Time every implementation in turn with the others, beside its matrix products alone.
 
     What has a file in <results>/speed is not measured again. Leave the machine alone meanwhile. Exit code 1 if a
     candidate failed, or could not be believed: its group has no file then.

@@ -10,6 +10,7 @@ from typing import Any
 
 Found = dict[str, Any]
 LIMITS = {"norms": 1.03, "profile": 1.05}  # of the time of a step without: what the upper end may be
+CELL = ("backend", "impl", "arch", "hidden")
 WHAT = {
     "norms": "every parameter's gradient norm, and the global one",
     "profile": "the gradient's norm at every time step",
@@ -18,7 +19,7 @@ WHAT = {
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """The lines of overhead.jsonl, the last of each backend and implementation, and those of canary.jsonl."""
+    """The lines of overhead.jsonl, the last of each cell, and those of canary.jsonl."""
 
     overhead: tuple[Found, ...]
     canary: tuple[Found, ...]
@@ -29,7 +30,7 @@ NONE = Checks((), ())
 
 def read(results: Path) -> Checks:
     """What there is below ``results``/checks."""
-    last = {(one["backend"], one["impl"]): one for one in _lines(results / "checks" / "overhead.jsonl")}
+    last = {tuple(one[name] for name in CELL): one for one in _lines(results / "checks" / "overhead.jsonl")}
     return Checks(tuple(last.values()), tuple(_lines(results / "checks" / "canary.jsonl")))
 
 
@@ -39,26 +40,33 @@ def markdown(checks: Checks) -> Iterator[str]:
         yield "\n## What watching costs\n"
         yield "A step with / a step without, blocks in turn in one process (`python -m tests.perf.overhead`); met where"
         yield "the upper end of the 95 % interval is within the limit.\n"
-        yield "| | what | at most | measured | |"
-        yield "|---|---|--:|--:|---|"
+        yield "| | | what | at most | measured | | |"
+        yield "|---|---|---|--:|--:|---|---|"
     for one in checks.overhead:
         for name, limit in LIMITS.items():
             r = one[name]
             said = "met" if r["high"] <= limit else "missed" if r["low"] > limit else "open"
             measured = f"{r['ratio']:.3f} [{r['low']:.3f}, {r['high']:.3f}]"
-            yield f"| {one['backend']} {one['impl']} | {WHAT[name]} | {limit:.2f} | {measured} | {said} |"
+            cell = f"{one['backend']} {one['impl']} | {one['arch']} H{one['hidden']}"
+            yield f"| {cell} | {WHAT[name]} | {limit:.2f} | {measured} | {said} | {_when(one)} |"
     if checks.canary:
         yield "\n## How often `compare` errs\n"
         yield "Whole comparisons of a checkout with itself, or with one whose kernel is slower"
         yield "(`python -m tests.perf.canary`).\n"
-        yield "| HEAD | cell | comparisons | verdicts | minutes each |"
-        yield "|---|---|--:|---|--:|"
+        yield "| HEAD | cell | least effect | comparisons | verdicts | minutes each | |"
+        yield "|---|---|--:|--:|---|--:|---|"
     for one in checks.canary:
         head = f"one step in {one['slow']} of PyTorch's loop done twice" if one["slow"] else "the same"
         minutes = f"{min(one['minutes']):.1f} to {max(one['minutes']):.1f}"
         for cell, verdicts in one["cells"].items():
             counted = ", ".join(f"{verdict} {n}" for verdict, n in verdicts.items())
-            yield f"| {head} | {cell} | {sum(verdicts.values())} | {counted} | {minutes} |"
+            measured = f"{one['min_effect']:.0%} | {sum(verdicts.values())} | {counted} | {minutes} | {_when(one)}"
+            yield f"| {head} | {cell} | {measured} |"
+
+
+def _when(one: Found) -> str:
+    """Day, revision and machine."""
+    return f"{one['at'][:10]}, {one['revision'][:12]}, {one['cpu']}"
 
 
 def _lines(path: Path) -> list[Found]:

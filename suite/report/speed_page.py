@@ -31,7 +31,8 @@ LEGEND = {
     "tokens/s": "steps of sequences that a call reads (of decoding: may write), pads left out",
     "GFLOP/s": "of a training step: the operations of its matrix products by formula, pads counted, over ms",
     "share of products": "the time of a call's matrix products alone, done by NumPy's library in the same rounds, over"
-    " the time of the call: 1 would be a call that does nothing else, in products of that speed",
+    " the time of the call: 1 would be a call that does nothing else, in products of that speed. A call of one sequence"
+    " has none, for NumPy's calls take longer than such products, nor has decoding",
     "times stock": "stock / this, paired by round: above 1 it is faster than its framework's own layer; JAX has none,"
     " and flax or haiku stands for it. Of TensorFlow's with and without XLA, and of flax and haiku, the faster that"
     " was timed: each table names them",
@@ -48,7 +49,7 @@ NAMES = {
     "scan, scan-compiled": "this suite's loop over time, differentiated by the framework; and the same compiled",
     "fused": "the loop with a derivative by hand; in JAX and TensorFlow compiled by XLA",
     "native": "one C++ kernel each way behind PyTorch, built once on first use, in half a minute, and kept: that"
-    " is in no column",
+    " is in no column. For one step without a way back, as in a stream, it is scan, and so is PyTorch's fused",
     "(peer)": "other people's layers, with the same weights: torch_cells loops over torch.nn's cells, keras_jit is"
     " Keras' layers in an update that XLA compiles",
 }
@@ -95,11 +96,12 @@ def _pictures(groups: list[Data]) -> Iterator[str]:
         yield f"\n![milliseconds a call, as bars](speed-{bars[0]['arch']}.svg)"
     if len(bars) < len(groups):
         yield "\n![milliseconds a step over the width and the length, on logarithmic axes](scaling.svg)"
-    yield "\n`python -m suite speed --draw` makes these and the bars of every architecture from the records beside it."
+    yield "\n`python -m suite speed --draw --results FOLDER` makes these, and the bars of every architecture, from the"
+    yield "records in FOLDER/speed and FOLDER/checks."
 
 
 def _slower(groups: list[Data]) -> Iterator[str]:
-    """Each group in which a stock layer is faster than a kernel of this suite, beyond doubt."""
+    """Each group in which a stock layer is faster than a kernel of this suite, by the whole interval."""
     rows = []
     for data in groups:
         for name, candidate in data["candidates"].items():
@@ -121,12 +123,12 @@ def _group(data: Data) -> Iterator[str]:
     first = next(iter(data["candidates"].values()))
     rounds, shaped = len(first["sets"][0]["min"]), shape(data["shape"])
     yield f"\n## {title(data)}\n"
-    yield ("" if shaped.sweep else f"{shaped.sizes['what']}: ") + size(first["cell"], data["subject"])
-    yield f"{len(first['sets'])} sets of processes, {rounds} rounds each"
-    yield f"measured on {data['started'][:10]}, of revision {data['facts']['git'][:12]}"
+    yield "- " + ("" if shaped.sweep else f"{shaped.sizes['what']}: ") + size(first["cell"], data["subject"])
+    yield f"- {len(first['sets'])} sets of processes, {rounds} rounds each"
+    yield f"- measured on {data['started'][:10]}, of revision {data['facts']['git'][:12]}"
     beside = dict.fromkeys(filter(None, (stock(data, name) for name in data["candidates"])))
-    yield f"times stock is beside {', '.join(map(called, beside))}" if beside else "no stock layer beside these"
-    yield f"{_work(first['cell'])}\n" if data["subject"] == "step" else ""
+    yield f"- times stock is beside {', '.join(map(called, beside))}" if beside else "- no stock layer beside these"
+    yield f"- {_work(first['cell'])}\n" if data["subject"] == "step" else ""
     yield f"| | {' | '.join(LEGEND)} |"
     yield "|---" + "|--:" * len(LEGEND) + "|"
     for name in fastest_first(data):

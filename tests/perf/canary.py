@@ -5,7 +5,7 @@
                                                      REGRESSED, and the others must not
 
 Prints a line a comparison, then how often each cell got each verdict; `--append results/published/checks/canary.jsonl`
-puts that where `speed --draw` finds it. Takes as long as that many comparisons.
+puts that where `speed --draw --results results/published` finds it. Takes as long as that many comparisons.
 Exit code 1 where a cell that is equal was REGRESSED, or one that is slower was not.
 """
 
@@ -59,6 +59,8 @@ def main(
 ) -> None:
     """Compare this checkout with itself, or with a slower copy, and count the verdicts."""
     settings = Settings(pairs, min_effect, budget)
+    if append:
+        append.parent.mkdir(parents=True, exist_ok=True)  # before the hours that measuring takes
     say = (lambda line: click.echo(line, err=True)) if loud else lambda line: None
     base = tree.find(".", "BASE")
     counted: dict[str, Counter[str]] = {}

@@ -3,7 +3,7 @@ the gradient flow costs on top of a step without.
 
     python -m tests.perf.overhead --backend jax                  one process a backend; prints one JSON line
     python -m tests.perf.overhead --backend jax --feed           the same with MLflow fed meanwhile
-    ... --append results/published/checks/overhead.jsonl         the line also goes where `speed --draw` finds it
+    ... --append results/published/checks/overhead.jsonl         and adds it where the page of `speed` takes it from
 
     bare      put, step, wait over the task's batches, as a user would write it
     runner    `suite.training.advance`: the same, with the clock, the record and the curve file
@@ -63,6 +63,10 @@ Feed = Callable[[], None]
 @click.option("--append", type=click.Path(dir_okay=False, path_type=Path), help="Add the line to this file.")
 def main(backend: str, arch: str, impl: str, hidden: int, feed: bool, append: Path | None) -> None:
     """Print the overheads of one backend."""
+    if append and feed:
+        raise click.UsageError("--append is for what the page of `speed` shows, which is measured without --feed")
+    if append:
+        append.parent.mkdir(parents=True, exist_ok=True)  # before the minutes that measuring takes
     cell = Cell("hmm_tag", arch, backend, impl, (("time", 60),), Sizes(hidden, embed=64), Optim(clip=0.0), steps=10**6)
     if any(os.environ.get(name) != value for name, value in environment(cell).items()):  # as a run's workers
         os.execve(sys.executable, [sys.executable, "-m", "tests.perf.overhead", *sys.argv[1:]], environment(cell))
