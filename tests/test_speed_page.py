@@ -100,6 +100,16 @@ def test_what_watching_costs_and_how_often_compare_errs(profile: dict[str, float
     assert perf_checks.read(tmp_path / "nowhere") == perf_checks.NONE
 
 
+@pytest.mark.parametrize(
+    ("name", "line"), [("overhead.jsonl", '{"backend": "jax"}'), ("canary.jsonl", "{"), ("canary.jsonl", "3")]
+)
+def test_a_line_that_is_no_check_is_named(name: str, line: str, tmp_path: Path) -> None:
+    (tmp_path / "checks").mkdir()
+    (tmp_path / "checks" / name).write_text(f"{line}\n")
+    with pytest.raises(ValueError, match=rf"checks/{name}: line 1 is none that was appended here"):
+        perf_checks.read(tmp_path)
+
+
 def test_one_sequence_is_no_training_step() -> None:
     (line,) = (line for line in speed_page.markdown([measured(GOOD) | {"subject": "latency"}]) if "T50 I32" in line)
     assert line.startswith("- where what surrounds the products decides: B1 T50 I32 H64")

@@ -10,6 +10,11 @@ from typing import Any
 
 Found = dict[str, Any]
 LIMITS = {"norms": 1.03, "profile": 1.05}  # of the time of a step without: what the upper end may be
+ABOUT = ("at", "revision", "cpu")
+NEEDED = {  # what a line of either file has
+    "overhead.jsonl": ("backend", "impl", "arch", "hidden", *LIMITS, *ABOUT),
+    "canary.jsonl": ("slow", "min_effect", "minutes", "cells", *ABOUT),
+}
 CELL = ("backend", "impl", "arch", "hidden")
 WHAT = {
     "norms": "every parameter's gradient norm, and the global one",
@@ -29,9 +34,10 @@ NONE = Checks((), ())
 
 
 def read(results: Path) -> Checks:
-    """What there is below ``results``/checks."""
-    last = {tuple(one[name] for name in CELL): one for one in _lines(results / "checks" / "overhead.jsonl")}
-    return Checks(tuple(last.values()), tuple(_lines(results / "checks" / "canary.jsonl")))
+    """What there is below ``results``/checks. ValueError, with the file and the line, for one that is neither's."""
+    overhead, canary = (list(_lines(results / "checks" / name, needed)) for name, needed in NEEDED.items())
+    last = {tuple(one[name] for name in CELL): one for one in overhead}
+    return Checks(tuple(last.values()), tuple(canary))
 
 
 def markdown(checks: Checks) -> Iterator[str]:
@@ -69,5 +75,11 @@ def _when(one: Found) -> str:
     return f"{one['at'][:10]}, {one['revision'][:12]}, {one['cpu']}"
 
 
-def _lines(path: Path) -> list[Found]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+def _lines(path: Path, needed: tuple[str, ...]) -> Iterator[Found]:
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.exists() else ()):
+        try:
+            one = json.loads(line)
+            [one[name] for name in needed]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}: line {number + 1} is none that was appended here ({error!r})") from error
+        yield one
