@@ -47,7 +47,7 @@ from suite.spec.cell import Cell
 from suite.spec.contract import Model, Net, Optim, Sizes, Snapshot
 from tests.perf import profiled
 
-BLOCK, PAIRS = 6, 120
+BLOCK = 6
 LONG_PAIRS = 40
 SENT_WHOLE = 300  # a cell of so many updates sends each of them
 Update = Callable[[int], None]
@@ -59,9 +59,16 @@ Feed = Callable[[], None]
 @click.option("--arch", default="gru", show_default=True)
 @click.option("--impl", default="scan", show_default=True)
 @click.option("--hidden", default=128, show_default=True, help="128 gives steps of 10 ms and more.")
+@click.option(
+    "--pairs",
+    type=click.IntRange(2),
+    default=120,
+    show_default=True,
+    help="Of short blocks, for each ratio: four times as many halve the interval.",
+)
 @click.option("--feed", is_flag=True, help="Feed MLflow meanwhile, and compare means of blocks of two seconds.")
 @click.option("--append", type=click.Path(dir_okay=False, path_type=Path), help="Add the line to this file.")
-def main(backend: str, arch: str, impl: str, hidden: int, feed: bool, append: Path | None) -> None:
+def main(backend: str, arch: str, impl: str, hidden: int, pairs: int, feed: bool, append: Path | None) -> None:
     """Print the overheads of one backend."""
     if append and feed:
         raise click.UsageError("--append is for what the page of `speed` shows, which is measured without --feed")
@@ -97,9 +104,9 @@ def main(backend: str, arch: str, impl: str, hidden: int, feed: bool, append: Pa
                 results = {"runner_and_feed": told}
             else:
                 results = {
-                    "runner": compare(bare(bare_model), runner),
-                    "norms": compare(without(bare(plain_model)), bare(bare_model)),
-                    "profile": compare(bare(bare_model), profiled.switch(backend)(bare(profiled_model))),
+                    "runner": compare(bare(bare_model), runner, pairs),
+                    "norms": compare(without(bare(plain_model)), bare(bare_model), pairs),
+                    "profile": compare(bare(bare_model), profiled.switch(backend)(bare(profiled_model)), pairs),
                 }
     about = {"at": clock.stamp(), "revision": facts.revision()["git"], "cpu": facts.machine()["cpu"]}
     line = json.dumps({"backend": backend, "arch": arch, "impl": impl, "hidden": hidden} | results | about)
@@ -109,7 +116,7 @@ def main(backend: str, arch: str, impl: str, hidden: int, feed: bool, append: Pa
             file.write(f"{line}\n")
 
 
-def compare(base: Update, other: Update, pairs: int = PAIRS, send: Feed | None = None) -> dict[str, float]:
+def compare(base: Update, other: Update, pairs: int, send: Feed | None = None) -> dict[str, float]:
     """other / base as a ratio with its interval, base's median milliseconds an update, and the form of the blocks.
 
     ``send`` starts a feed beside each block of ``other``; the block is then as long as the runner waits between feeds.
