@@ -22,7 +22,6 @@ from tests.stores import MACHINE
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-OWN = {"tests.test_fused_jax": "jax", "tests.test_fused_tensorflow": "tensorflow"}  # probes that XLA takes a minute for
 APART = ("torch", "tensorflow")  # in one process their OpenMP and protobuf runtimes can crash each other
 
 
@@ -44,29 +43,18 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def own_process(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str], Any]]:
-    """What a module of `OWN` prints as JSON when it is run. All that this session needs are started side by side."""
-    folder = tmp_path_factory.mktemp("own")
-    wanted = {item.module.__name__ for item in request.session.items if isinstance(item, pytest.Function)} & OWN.keys()
-    started = {}
-    for name in (name for name in wanted if importlib.util.find_spec(OWN[name])):
-        with (folder / f"{name}.out").open("w") as out, (folder / f"{name}.err").open("w") as err:
-            command = [sys.executable, "-W", "error", "-m", name]
-            started[name] = subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=out, stderr=err)
+def own_process() -> Callable[[str, str], Any]:
+    """What a module prints as JSON, run in a process of its own where its framework is installed."""
 
-    def said(name: str) -> Any:
-        if name not in started:
-            pytest.skip(f"{OWN[name]} is not installed")
-        code = started[name].wait(timeout=300)
-        assert code == 0, (folder / f"{name}.err").read_text()[-3000:]
-        return json.loads((folder / f"{name}.out").read_text().splitlines()[-1])
+    def said(module: str, framework: str) -> Any:
+        if importlib.util.find_spec(framework) is None:
+            pytest.skip(f"{framework} is not installed")
+        command = [sys.executable, "-W", "error", "-m", module]
+        done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return json.loads(done.stdout.splitlines()[-1])
 
-    yield said
-    for process in started.values():
-        process.kill()
-        process.wait()
+    return said
 
 
 @pytest.fixture

@@ -76,7 +76,8 @@ def sent(results: Path) -> tuple[Any, list[Any]]:
 def bench(*arguments: str, results: Path) -> subprocess.CompletedProcess[str]:
     """pytest in a process of its own, whose store is below ``results``."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--results", str(results), *arguments]
-    return subprocess.run(command, cwd=ROOT, env=os.environ | {"COLUMNS": "200"}, capture_output=True, text=True)
+    env = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")}  # it is no worker of ours
+    return subprocess.run(command, cwd=ROOT, env=env | {"COLUMNS": "200"}, capture_output=True, text=True)
 
 
 def test_a_file_is_one_run_however_often_it_is_sent(results: Path) -> None:

@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,7 +24,6 @@ from suite.spec.archs import ARCHS
 from suite.spec.contract import Batch, Net, Sizes, Snapshot
 from suite.spec.random import Stream
 
-ROOT = Path(__file__).parents[1]
 PAIRS = [
     *((name, "fwd") for name in ("rnn", "rnn_relu", "gru", "gru_before", "lstm", "lstm_peephole")),
     ("lstm", "bwd"),
@@ -47,8 +45,8 @@ WORDS = {  # a planted fault -> what the exam says of it
 
 
 @pytest.fixture(scope="module")
-def said(own_process: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
-    return own_process("tests.test_fused_jax")
+def said(own_process: Callable[[str, str], dict[str, Any]]) -> dict[str, Any]:
+    return own_process("tests.test_fused_jax", "jax")
 
 
 @pytest.mark.parametrize(("arch", "way"), PAIRS)

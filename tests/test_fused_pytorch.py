@@ -1,17 +1,13 @@
 """PyTorch's fused loop: what the exam does not see of it, and that the exam sees when its derivative is wrong.
 
-PyTorch stays in a process of its own: this file as a script, which prints what it found as one line of JSON.
+PyTorch runs in a process of its own, `python -m tests.test_fused_pytorch`, which prints one line of JSON.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +18,6 @@ from suite.exam.checks import check_case
 from suite.spec.archs import ARCHS
 from suite.spec.contract import Snapshot
 
-ROOT = Path(__file__).parents[1]
 STEPS = ("rnn", "rnn_relu", "gru", "gru_before", "lstm", "lstm_peephole")
 WAYS = [f"{step} {way}" for step in STEPS for way in ("forwards", "backwards")]
 WORDS = {  # a planted fault -> what the exam must say
@@ -38,18 +33,11 @@ WORDS = {  # a planted fault -> what the exam must say
     "lstm_peephole: o looks at the old cell": ("label/gradients at layer0/P",),
     "lstm_peephole: no gradient through P": ("label/gradients at",),
 }
-pytestmark = pytest.mark.skipif(
-    not registry.installed(registry.backend("pytorch")), reason="torch is not installed: it takes recurbench[torch]"
-)
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, Any]:
-    command = [sys.executable, "-W", "error", __file__]
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+def found(own_process: Callable[[str, str], dict[str, Any]]) -> dict[str, Any]:
+    return own_process("tests.test_fused_pytorch", "torch")
 
 
 @pytest.mark.parametrize("way", WAYS)

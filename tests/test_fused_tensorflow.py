@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,6 @@ from suite.spec.archs import ARCHS
 from suite.spec.contract import Batch, Net, Sizes, Snapshot
 from suite.spec.random import Stream
 
-ROOT = Path(__file__).parents[1]
 WAYS = {"rnn": "bwd", "rnn_relu": "fwd", "gru": "bwd", "gru_before": "fwd", "lstm": "bwd", "lstm_peephole": "fwd"}
 WORDS = {  # a planted fault -> what the exam says of it
     "none": "",
@@ -43,8 +41,8 @@ WORDS = {  # a planted fault -> what the exam says of it
 
 
 @pytest.fixture(scope="module")
-def said(own_process: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
-    return own_process("tests.test_fused_tensorflow")
+def said(own_process: Callable[[str, str], dict[str, Any]]) -> dict[str, Any]:
+    return own_process("tests.test_fused_tensorflow", "tensorflow")
 
 
 @pytest.mark.parametrize("arch", WAYS)

@@ -5,26 +5,16 @@ TensorFlow runs in a process of its own, `python -m tests.test_tensorflow_traced
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import subprocess
-import sys
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-
 
 @pytest.fixture(scope="module")
-def said() -> dict[str, Any]:
-    if importlib.util.find_spec("tensorflow") is None:
-        pytest.skip("tensorflow is not installed")
-    command = [sys.executable, "-W", "error", "-m", "tests.test_tensorflow_traced"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+def said(own_process: Callable[[str, str], dict[str, Any]]) -> dict[str, Any]:
+    return own_process("tests.test_tensorflow_traced", "tensorflow")
 
 
 def test_it_is_traced_once_for_each_shape(said: dict[str, Any]) -> None:

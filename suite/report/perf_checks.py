@@ -44,8 +44,8 @@ def markdown(checks: Checks) -> Iterator[str]:
     """What it costs to watch the gradients, and how often `compare` erred; nothing of what was not measured."""
     if checks.overhead:
         yield "\n## What watching costs\n"
-        yield "A step with / a step without, blocks in turn in one process (`python -m tests.perf.overhead`); met where"
-        yield "the upper end of the 95 % interval is within the limit.\n"
+        yield "A step with / a step without, blocks in turn in one process, and several such processes"
+        yield "(`python -m tests.perf.overhead`); met where the upper end of the 95 % interval is within the limit.\n"
         yield "| | | what | at most | measured | | |"
         yield "|---|---|---|--:|--:|---|---|"
     for one in checks.overhead:

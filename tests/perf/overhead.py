@@ -1,7 +1,7 @@
 """What the runner costs on top of the bare step loop of a backend, what gradient norms cost on top of none, and what
 the gradient flow costs on top of a step without.
 
-    python -m tests.perf.overhead --backend jax                  one process a backend; prints one JSON line
+    python -m tests.perf.overhead --backend jax                  eight processes in turn; prints one JSON line
     python -m tests.perf.overhead --backend jax --feed           the same with MLflow fed meanwhile
     ... --append results/published/checks/overhead.jsonl         and adds it where the page of `speed` takes it from
 
@@ -10,9 +10,11 @@ the gradient flow costs on top of a step without.
     no norms  bare, with a step that computes no norm (clipping is off throughout, for it needs the global norm)
     profile   bare, with a step that also computes ||dL/ds_t|| of every state at every time step
 
-The process has the environment of a run's workers: threads, and how memory is kept. Blocks alternate within it (ABBA),
-so that drift hits both sides. The ratio is the geometric mean over pairs of blocks with its 95 % t-interval; the claim
-is made with the interval's upper end. Two forms of block:
+A process has the environment of a run's workers: threads, and how memory is kept. Blocks alternate within it (ABBA),
+so that drift hits both sides, and its ratio is the geometric mean over pairs of blocks. But two programs also differ by
+where their code and buffers happen to lie, by 3 % and for as long as the process lives: many pairs of one process give
+a narrow interval around that. So there are several, the ratio is the geometric mean over them with its 95 % t-interval,
+and the claim is made with the interval's upper end. Two forms of block:
 
     short     6 updates; its value is the fastest, for a stall of the machine is no cost of the runner
     --feed    `tracker.FEED_S` seconds of updates; its value is the mean. During each runner block a second process,
@@ -25,7 +27,6 @@ from __future__ import annotations
 import importlib
 import json
 import math
-import os
 import subprocess
 import sys
 import tempfile
@@ -48,7 +49,6 @@ from suite.spec.contract import Model, Net, Optim, Sizes, Snapshot
 from tests.perf import profiled
 
 BLOCK = 6
-LONG_PAIRS = 40
 SENT_WHOLE = 300  # a cell of so many updates sends each of them
 Update = Callable[[int], None]
 Feed = Callable[[], None]
@@ -59,26 +59,53 @@ Feed = Callable[[], None]
 @click.option("--arch", default="gru", show_default=True)
 @click.option("--impl", default="scan", show_default=True)
 @click.option("--hidden", default=128, show_default=True, help="128 gives steps of 10 ms and more.")
-@click.option(
-    "--pairs",
-    type=click.IntRange(2),
-    default=120,
-    show_default=True,
-    help="Of short blocks, for each ratio: four times as many halve the interval.",
-)
+@click.option("--processes", type=click.IntRange(2), default=8, show_default=True, help="Fresh ones, in turn.")
+@click.option("--pairs", type=click.IntRange(2), default=30, show_default=True, help="Of blocks in each process.")
 @click.option("--feed", is_flag=True, help="Feed MLflow meanwhile, and compare means of blocks of two seconds.")
 @click.option("--append", type=click.Path(dir_okay=False, path_type=Path), help="Add the line to this file.")
-def main(backend: str, arch: str, impl: str, hidden: int, pairs: int, feed: bool, append: Path | None) -> None:
+@click.option("--alone", is_flag=True, hidden=True, help="One of those processes.")
+def main(processes: int, append: Path | None, alone: bool, **what: Any) -> None:
     """Print the overheads of one backend."""
-    if append and feed:
+    if alone:
+        click.echo(json.dumps(measured(**what)))
+        return
+    if append and what["feed"]:
         raise click.UsageError("--append is for what the page of `speed` shows, which is measured without --feed")
     if append:
         append.parent.mkdir(parents=True, exist_ok=True)  # before the minutes that measuring takes
-    cell = Cell("hmm_tag", arch, backend, impl, (("time", 60),), Sizes(hidden, embed=64), Optim(clip=0.0), steps=10**6)
-    if any(os.environ.get(name) != value for name, value in environment(cell).items()):  # as a run's workers
-        os.execve(sys.executable, [sys.executable, "-m", "tests.perf.overhead", *sys.argv[1:]], environment(cell))
+    command = [sys.executable, "-m", "tests.perf.overhead", *sys.argv[1:], "--alone"]
+    found = []
+    for k in range(1, processes + 1):
+        click.echo(f"process {k} of {processes}", err=True)
+        done = subprocess.run(command, env=environment(_cell(**what)), stdout=subprocess.PIPE, text=True, check=True)
+        found.append(json.loads(done.stdout.splitlines()[-1]))
+    over = {name: combined([one[name] for one in found]) for name in found[0]}
+    about = {"at": clock.stamp(), "revision": facts.revision()["git"], "cpu": facts.machine()["cpu"]}
+    line = json.dumps({name: what[name] for name in ("backend", "arch", "impl", "hidden")} | over | about)
+    click.echo(line)
+    if append:
+        with append.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+
+
+def combined(each: list[dict[str, float]]) -> dict[str, Any]:
+    """What processes found: their mean ratio with its interval, the median step, and the most of anything else."""
+    i = stats.t_interval([math.log(one["ratio"]) for one in each])
+    ratio = {name: round(math.exp(v), 4) for name, v in (("ratio", i.value), ("low", i.low), ("high", i.high))}
+    step = {"bare_step_ms": round(float(np.median([one["bare_step_ms"] for one in each])), 2)}
+    rest = {name: max(one[name] for one in each) for name in each[0] if name not in ("ratio", "bare_step_ms")}
+    return ratio | {"each": [one["ratio"] for one in each]} | step | rest
+
+
+def _cell(backend: str, arch: str, impl: str, hidden: int, **_: Any) -> Cell:
+    return Cell("hmm_tag", arch, backend, impl, (("time", 60),), Sizes(hidden, embed=64), Optim(clip=0.0), steps=10**6)
+
+
+def measured(pairs: int, feed: bool, **what: Any) -> dict[str, dict[str, float]]:
+    """What this process finds."""
+    cell, backend = _cell(**what), what["backend"]
     task = registry.task(cell.task, **dict(cell.options))
-    net = Net(registry.arch(arch), task.signature, cell.sizes)
+    net = Net(registry.arch(cell.arch), task.signature, cell.sizes)
     cells.setup(backend, cell.precision, cell.device, cell.threads)
     without = _switch(cell, net)
     bare_model, runner_model, plain_model, profiled_model = (_build(cell, net) for _ in range(4))
@@ -99,25 +126,19 @@ def main(backend: str, arch: str, impl: str, hidden: int, pairs: int, feed: bool
 
             if feed:
                 with feeding(cell, folder) as (send, sent_ms):
-                    told = compare(bare(bare_model), runner, LONG_PAIRS, send)
-                told |= {"feed_ms": round(float(np.median(sent_ms)), 1), "longest_feed_ms": max(sent_ms)}
-                results = {"runner_and_feed": told}
-            else:
-                results = {
-                    "runner": compare(bare(bare_model), runner, pairs),
-                    "norms": compare(without(bare(plain_model)), bare(bare_model), pairs),
-                    "profile": compare(bare(bare_model), profiled.switch(backend)(bare(profiled_model)), pairs),
+                    told = compare(bare(bare_model), runner, pairs, send)
+                return {
+                    "runner_and_feed": told | {"feed_ms": float(np.median(sent_ms)), "longest_feed_ms": max(sent_ms)}
                 }
-    about = {"at": clock.stamp(), "revision": facts.revision()["git"], "cpu": facts.machine()["cpu"]}
-    line = json.dumps({"backend": backend, "arch": arch, "impl": impl, "hidden": hidden} | results | about)
-    click.echo(line)
-    if append:
-        with append.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
+            return {
+                "runner": compare(bare(bare_model), runner, pairs),
+                "norms": compare(without(bare(plain_model)), bare(bare_model), pairs),
+                "profile": compare(bare(bare_model), profiled.switch(backend)(bare(profiled_model)), pairs),
+            }
 
 
 def compare(base: Update, other: Update, pairs: int, send: Feed | None = None) -> dict[str, float]:
-    """other / base as a ratio with its interval, base's median milliseconds an update, and the form of the blocks.
+    """other / base as a ratio, base's median milliseconds an update, and the form of the blocks.
 
     ``send`` starts a feed beside each block of ``other``; the block is then as long as the runner waits between feeds.
     """
@@ -133,9 +154,8 @@ def compare(base: Update, other: Update, pairs: int, send: Feed | None = None) -
             seconds[update] = _block(update, pair * count, count, value, send if update is other else None)
         logs.append(math.log(seconds[other] / seconds[base]))
         base_ms.append(1e3 * seconds[base])
-    i = stats.t_interval(logs)
-    ratio = {name: round(math.exp(v), 4) for name, v in (("ratio", i.value), ("low", i.low), ("high", i.high))}
-    return ratio | {"bare_step_ms": round(float(np.median(base_ms)), 2), "pairs": pairs, "block": count}
+    ratio = round(math.exp(float(np.mean(logs))), 4)
+    return {"ratio": ratio, "bare_step_ms": float(np.median(base_ms)), "pairs": pairs, "block": count}
 
 
 def _block(update: Update, first: int, count: int, value: Callable[..., float], send: Feed | None = None) -> float:
