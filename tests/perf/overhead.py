@@ -77,7 +77,9 @@ def main(processes: int, append: Path | None, alone: bool, **what: Any) -> None:
     found = []
     for k in range(1, processes + 1):
         click.echo(f"process {k} of {processes}", err=True)
-        done = subprocess.run(command, env=environment(_cell(**what)), stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(command, env=environment(_cell(**what)), stdout=subprocess.PIPE, text=True)
+        if done.returncode:
+            raise SystemExit(done.returncode)  # it has said why
         found.append(json.loads(done.stdout.splitlines()[-1]))
     over = {name: combined([one[name] for one in found]) for name in found[0]}
     about = {"at": clock.stamp(), "revision": facts.revision()["git"], "cpu": facts.machine()["cpu"]}
