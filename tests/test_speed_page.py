@@ -89,14 +89,16 @@ def test_what_watching_costs_and_how_often_compare_errs(profile: dict[str, float
         "minutes": [1.25, 2.0],
         "cells": {"jax/gru": {"OK": 19, "UNRELIABLE": 1}},
     }
-    (tmp_path / "checks" / "canary.jsonl").write_text(f"{json.dumps(canary)}\n{json.dumps(canary | {'slow': 3})}\n")
+    slow = canary | {"slow": 15, "ratios": {"jax/gru": [1.051, 1.043]}}
+    (tmp_path / "checks" / "canary.jsonl").write_text(f"{json.dumps(canary)}\n{json.dumps(slow)}\n")
     text = "\n".join(speed_page.markdown([], perf_checks.read(tmp_path)))
     norms = "| jax fused | gru H8 | every parameter's gradient norm, and the global one | 1.03 | 1.010 [1.000, 1.020]"
     assert f"{norms} | met | 2026-01-02, 0123456789ab, a cpu |" in text
     assert f"| jax fused | gru H8 | the gradient's norm at every time step | 1.05 | {said}" in text
     assert "9.0" not in text, "the last of each"
     assert "| the same | jax/gru | 2% | 20 | OK 19, UNRELIABLE 1 | 1.2 to 2.0 | 2026-01-02, 0123456789ab" in text
-    assert "| one step in 3 of PyTorch's loop done twice | jax/gru | 2% | 20 |" in text
+    waits = "| PyTorch's loop waits 15 % of each step forward | jax/gru | 2% | 20 |"
+    assert f"{waits} OK 19, UNRELIABLE 1 (1.043 to 1.051 times) | 1.2 to 2.0 |" in text
     assert perf_checks.read(tmp_path / "nowhere") == perf_checks.NONE
 
 

@@ -62,10 +62,12 @@ def markdown(checks: Checks) -> Iterator[str]:
         yield "| HEAD | cell | least effect | comparisons | verdicts | minutes each | |"
         yield "|---|---|--:|--:|---|--:|---|"
     for one in checks.canary:
-        head = f"one step in {one['slow']} of PyTorch's loop done twice" if one["slow"] else "the same"
+        head = f"PyTorch's loop waits {one['slow']} % of each step forward" if one["slow"] else "the same"
         minutes = f"{min(one['minutes']):.1f} to {max(one['minutes']):.1f}"
         for cell, verdicts in one["cells"].items():
             counted = ", ".join(f"{verdict} {n}" for verdict, n in verdicts.items())
+            times = one.get("ratios", {}).get(cell)
+            counted += f" ({min(times):.3f} to {max(times):.3f} times)" if times else ""
             measured = f"{one['min_effect']:.0%} | {sum(verdicts.values())} | {counted} | {minutes} | {_when(one)}"
             yield f"| {head} | {cell} | {measured} |"
 

@@ -1,8 +1,10 @@
 """Whether `compare` tells what it should on this machine: HEAD against itself, or against a copy with a slower kernel.
 
     python -m tests.perf.canary --times 20           nothing differs: REGRESSED must never be said
-    python -m tests.perf.canary --times 5 --slow 3   PyTorch's loop does every third step twice: its cells must be
-                                                     REGRESSED, and the others must not
+    python -m tests.perf.canary --times 5 --slow 15  each step forward of PyTorch's loop waits for 15 % of its time:
+                                                     its cells must be REGRESSED, and the others must not
+
+What is planted is time alone: an operation more would be found by a gate, without a clock.
 
 Prints a line a comparison, then how often each cell got each verdict; `--append results/published/checks/canary.jsonl`
 puts that where `speed --draw --results results/published` finds it. Takes as long as that many comparisons.
@@ -32,11 +34,17 @@ from suite.perf.outcome import Settings
 
 KERNEL = Path("backends") / "pytorch" / "scan.py"
 STEP = "        new = step(p, a[t], state)\n"
+LATER = """        start = time.perf_counter()
+        new = step(p, a[t], state)
+        end = time.perf_counter()
+        while time.perf_counter() < end + {share} * (end - start):
+            pass
+"""
 
 
-@click.command(epilog=examples("python -m tests.perf.canary --times 20", "python -m tests.perf.canary --slow 3"))
+@click.command(epilog=examples("python -m tests.perf.canary --times 20", "python -m tests.perf.canary --slow 15"))
 @click.option("--times", default=1, show_default=True, help="How many comparisons.")
-@click.option("--slow", type=click.IntRange(min=1), help="Do every so-manieth step of PyTorch's eager loop twice.")
+@click.option("--slow", type=click.IntRange(min=1), help="Per cent that a step of PyTorch's eager loop waits after it.")
 @click.option("--cells", "plan", default="smoke", show_default=True)
 @click.option("--backend", "backends", multiple=True, help="Only cells of this backend; may be repeated.")
 @click.option("--arch", "archs", multiple=True, help="Only cells of this architecture; may be repeated.")
@@ -66,6 +74,7 @@ def main(
     counted: dict[str, Counter[str]] = {}
     codes: Counter[int] = Counter()
     minutes: list[float] = []
+    ratios: dict[str, list[float]] = {}
     with slower(base.path, slow) if slow else contextlib.nullcontext(base.path) as folder:
         head = tree.find(str(folder), "HEAD")
         cells = [
@@ -80,8 +89,9 @@ def main(
             for row in (*found.rows, *((found.canary,) if found.canary else ())):
                 name = "BASE against itself" if row is found.canary else row.cell.name
                 counted.setdefault(name, Counter())[row.outcome] += 1
-            ratios = " ".join(f"{row.looks[-1].ratio.value:.3f}" if row.looks else row.outcome for row in found.rows)
-            click.echo(f"{number + 1} of {times}: exit code {found.exit_code()}, {found.took_s / 60:.1f} min: {ratios}")
+                ratios.setdefault(name, []).extend(round(look.ratio.value, 4) for look in row.looks[-1:])
+            told = " ".join(f"{row.looks[-1].ratio.value:.3f}" if row.looks else row.outcome for row in found.rows)
+            click.echo(f"{number + 1} of {times}: exit code {found.exit_code()}, {found.took_s / 60:.1f} min: {told}")
     click.echo(f"exit codes: {', '.join(f'{code} {n} times' for code, n in sorted(codes.items()))}")
     for name, verdicts in counted.items():
         click.echo(f"{name}: {', '.join(f'{verdict} {n}' for verdict, n in verdicts.most_common())}")
@@ -89,15 +99,15 @@ def main(
         about = {"at": clock.stamp(), "revision": facts.revision()["git"], "cpu": facts.machine()["cpu"]}
         asked = {"slow": slow, "pairs": pairs, "min_effect": min_effect, "minutes": minutes}
         with append.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(about | asked | {"codes": codes, "cells": counted}) + "\n")
+            file.write(json.dumps(about | asked | {"codes": codes, "cells": counted, "ratios": ratios}) + "\n")
     planted = {cell.name for cell in cells if slow and (cell.backend, cell.impl) == ("pytorch", "scan")}
     wrong = [n for n, seen in counted.items() if seen["REGRESSED"] != (times if n in planted else 0)]
     sys.exit(bool(wrong))
 
 
 @contextlib.contextmanager
-def slower(checkout: Path, every: int) -> Iterator[Path]:
-    """A copy of a checkout whose PyTorch loop does every so-manieth step twice, forward only."""
+def slower(checkout: Path, percent: int) -> Iterator[Path]:
+    """A copy of a checkout whose PyTorch loop waits after each step forward for so much of that step's time."""
     with tempfile.TemporaryDirectory(prefix="recurbench-") as scratch:
         copy = Path(scratch) / "slower"
         for name in ("suite", "tasks", "backends"):
@@ -105,8 +115,8 @@ def slower(checkout: Path, every: int) -> Iterator[Path]:
         text = (copy / KERNEL).read_text(encoding="utf-8")
         if STEP not in text:
             raise RuntimeError(f"{KERNEL} has no line {STEP.strip()!r} to plant a slower one behind")
-        again = f"        if t % {every} == 0:\n            step(p, a[t], state)\n"
-        (copy / KERNEL).write_text(text.replace(STEP, again + STEP), encoding="utf-8")
+        text = text.replace("import torch\n", "import time\n\nimport torch\n", 1)
+        (copy / KERNEL).write_text(text.replace(STEP, LATER.format(share=percent / 100)), encoding="utf-8")
         yield copy
 
 
