@@ -24,8 +24,8 @@ help:  ## this list
 run: $(STAMP)  ## set up, run the quick plan, print the table and how to open the dashboard
 	$(BIN)/python -m suite run $(ARGS)
 
-test: $(STAMP)  ## set up, run the tests, a file to a process
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+test: $(STAMP)  ## set up, run the tests, two files of them at a time
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(STAMP)  ## format, lint and types; changes nothing
 	$(BIN)/ruff format --check

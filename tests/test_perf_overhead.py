@@ -27,3 +27,9 @@ def test_what_is_fed_is_not_appended(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["--feed", "--append", str(tmp_path / "x.jsonl")])
     assert done.exit_code == 2
     assert "--append is for what the page of `speed` shows, which is measured without --feed" in done.output
+
+
+def test_a_name_that_is_none_is_refused() -> None:
+    done = CliRunner().invoke(main, ["--backend", "torch"])
+    assert done.exit_code == 2
+    assert "'torch' is not one of 'pytorch', 'tensorflow', 'jax'" in done.output

@@ -66,7 +66,7 @@ def markdown(checks: Checks) -> Iterator[str]:
         minutes = f"{min(one['minutes']):.1f} to {max(one['minutes']):.1f}"
         for cell, verdicts in one["cells"].items():
             counted = ", ".join(f"{verdict} {n}" for verdict, n in verdicts.items())
-            times = one.get("ratios", {}).get(cell)
+            times = one.get("ratios", {}).get(cell)  # an older line has none, a cell that was not timed neither
             counted += f" ({min(times):.3f} to {max(times):.3f} times)" if times else ""
             measured = f"{one['min_effect']:.0%} | {sum(verdicts.values())} | {counted} | {minutes} | {_when(one)}"
             yield f"| {head} | {cell} | {measured} |"

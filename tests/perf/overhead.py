@@ -44,6 +44,7 @@ from suite import checkpoint, clock, facts, registry, stats, training
 from suite.executors.process import environment
 from suite.sinks import tracker
 from suite.spec import params
+from suite.spec.archs import ARCHS
 from suite.spec.cell import Cell
 from suite.spec.contract import Model, Net, Optim, Sizes, Snapshot
 from tests.perf import profiled
@@ -55,8 +56,8 @@ Feed = Callable[[], None]
 
 
 @click.command()
-@click.option("--backend", default="jax", show_default=True)
-@click.option("--arch", default="gru", show_default=True)
+@click.option("--backend", type=click.Choice(registry.BACKENDS[1:]), default="jax", show_default=True)
+@click.option("--arch", type=click.Choice(sorted(ARCHS)), default="gru", show_default=True, metavar="NAME")
 @click.option("--impl", default="scan", show_default=True)
 @click.option("--hidden", default=128, show_default=True, help="128 gives steps of 10 ms and more.")
 @click.option("--processes", type=click.IntRange(2), default=8, show_default=True, help="Fresh ones, in turn.")
@@ -67,7 +68,7 @@ Feed = Callable[[], None]
 def main(processes: int, append: Path | None, alone: bool, **what: Any) -> None:
     """Print the overheads of one backend."""
     if alone:
-        click.echo(json.dumps(measured(**what)))
+        click.echo(json.dumps(measured(**what), allow_nan=False))
         return
     if append and what["feed"]:
         raise click.UsageError("--append is for what the page of `speed` shows, which is measured without --feed")
@@ -129,9 +130,8 @@ def measured(pairs: int, feed: bool, **what: Any) -> dict[str, dict[str, float]]
             if feed:
                 with feeding(cell, folder) as (send, sent_ms):
                     told = compare(bare(bare_model), runner, pairs, send)
-                return {
-                    "runner_and_feed": told | {"feed_ms": float(np.median(sent_ms)), "longest_feed_ms": max(sent_ms)}
-                }
+                told |= {"feed_ms": float(np.median(sent_ms)), "longest_feed_ms": max(sent_ms)}  # the last is in now
+                return {"runner_and_feed": told}
             return {
                 "runner": compare(bare(bare_model), runner, pairs),
                 "norms": compare(without(bare(plain_model)), bare(bare_model), pairs),
